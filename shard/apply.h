@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to shard/: how one input is applied. shard.h has the contract.
+ */
+#ifndef GIRO_SHARD_APPLY_H
+#define GIRO_SHARD_APPLY_H
+
+#include "shard/shard.h"
+
+/* What clients ask: apply_client.c. `id_hash` is that of the transfer's or operation's id. */
+void apply_transfer(struct shard *shard, const struct shard_input *input, uint64_t id_hash,
+		    struct shard_effects *effects);
+void apply_operation(struct shard *shard, const struct shard_input *input, uint64_t id_hash,
+		     struct shard_effects *effects);
+
+/* What peers say, and time-outs: apply_peer.c. */
+void apply_message(struct shard *shard, const struct shard_input *input,
+		   struct shard_effects *effects);
+void apply_timeout(struct shard *shard, const struct shard_input *input,
+		   struct shard_effects *effects);
+
+/* Appends a reply and counts its status. */
+static inline void effect_reply(struct shard *shard, struct shard_effects *effects, uint64_t token,
+				enum status status, uint64_t epoch)
+{
+	shard->statuses[status]++;
+	effects->replies[effects->reply_count++] = (struct shard_reply){
+	    .token = token,
+	    .epoch = epoch,
+	    .status = status,
+	};
+}
+
+/* Appends the head of a record; the caller appends the body. Every change passes here. */
+static inline void effect_record(struct shard *shard, struct shard_effects *effects,
+				 enum record_kind kind, uint32_t peer, uint32_t arg, uint64_t seq)
+{
+	const struct record_head head = {
+	    .kind = (uint8_t)kind,
+	    .peer = (uint8_t)peer,
+	    .arg = (uint16_t)arg,
+	    .seq_low = (uint32_t)seq,
+	};
+
+	shard->changed_epoch = shard->epoch;
+	__builtin_memcpy(effects->log + effects->log_bytes, &head, sizeof(head));
+	effects->log_bytes += sizeof(head);
+}
+
+static inline void effect_record_body(struct shard_effects *effects, const void *body, size_t bytes)
+{
+	__builtin_memcpy(effects->log + effects->log_bytes, body, bytes);
+	effects->log_bytes += bytes;
+}
+
+/* A coordinator's message about a row; kind TRY, CONFIRM or CANCEL as the row's state says. */
+void effect_coordinator_message(const struct shard *shard, uint32_t peer,
+				const struct coordinator_row *row, struct shard_effects *effects);
+
+#endif
