@@ -59,7 +59,8 @@ int wire_check_request(const uint8_t *payload, size_t size)
 	size_t bytes = wire_request_record_bytes(header.kind);
 	if (bytes == 0)
 		return STATUS_BAD_KIND;
-	if (header.count == 0 || size != sizeof(header) + header.count * bytes)
+	if (header.count == 0 || (header.kind == WIRE_INFO && header.count != 1) ||
+	    size != sizeof(header) + header.count * bytes)
 		return STATUS_BAD_COUNT;
 	if (header.map_version != 0 || header.status != 0 || header.retry_after_ms != 0)
 		return STATUS_BAD_COUNT;
@@ -136,20 +137,37 @@ size_t wire_seal_reply(uint8_t *payload, unsigned count, unsigned status, unsign
 	return size;
 }
 
+static bool all_zero(const void *field, size_t size)
+{
+	const uint8_t *bytes = field;
+
+	for (size_t i = 0; i < size; i++) {
+		if (bytes[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+enum status wire_check_info(const struct wire_info_request *request)
+{
+	const size_t behind = offsetof(struct wire_info_request, reserved16);
+
+	if (!all_zero(request->reserved16, sizeof(*request) - behind) ||
+	    request->first_slot % WIRE_INFO_SLOTS != 0 || request->first_slot >= SLOTS)
+		return STATUS_RESERVED_NOT_ZERO;
+	return STATUS_OK;
+}
+
 enum status wire_check_lookup_account(const struct wire_lookup_account *lookup)
 {
-	for (size_t i = 0; i < sizeof(lookup->reserved) / sizeof(lookup->reserved[0]); i++) {
-		if (lookup->reserved[i] != 0)
-			return STATUS_RESERVED_NOT_ZERO;
-	}
+	if (!all_zero(lookup->reserved, sizeof(lookup->reserved)))
+		return STATUS_RESERVED_NOT_ZERO;
 	return id_is_zero(lookup->account) ? STATUS_ACCOUNT_ZERO : STATUS_OK;
 }
 
 enum status wire_check_lookup_transfer(const struct wire_lookup_transfer *lookup)
 {
-	for (size_t i = 0; i < sizeof(lookup->reserved) / sizeof(lookup->reserved[0]); i++) {
-		if (lookup->reserved[i] != 0)
-			return STATUS_RESERVED_NOT_ZERO;
-	}
+	if (!all_zero(lookup->reserved, sizeof(lookup->reserved)))
+		return STATUS_RESERVED_NOT_ZERO;
 	return id_is_zero(lookup->debit) ? STATUS_ACCOUNT_ZERO : STATUS_OK;
 }

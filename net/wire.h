@@ -170,6 +170,7 @@ size_t wire_seal_reply(uint8_t *payload, unsigned count, unsigned status, unsign
 		       uint32_t map_version);
 
 /* Content checks that need no state: the lowest-numbered content error, or STATUS_OK. */
+enum status wire_check_info(const struct wire_info_request *request);
 enum status wire_check_lookup_account(const struct wire_lookup_account *lookup);
 enum status wire_check_lookup_transfer(const struct wire_lookup_transfer *lookup);
 

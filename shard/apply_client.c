@@ -50,8 +50,12 @@ static bool answer_known_id(struct shard *shard, const struct shard_input *input
 	const struct coordinator_row *row = phase_find(&shard->phase, id, hash);
 	if (row != NULL) {
 		shard->events[SHARD_EVENT_REPEAT_UNDER_WAY]++;
-		effect_reply(shard, effects, input->token,
-			     row->content == content ? STATUS_PENDING : STATUS_ID_REUSED, 0);
+		/* ID_REUSED is final: it goes out when the row that it rests on is durable. */
+		if (row->content == content)
+			effect_reply(shard, effects, input->token, STATUS_PENDING, 0);
+		else
+			effect_reply(shard, effects, input->token, STATUS_ID_REUSED,
+				     shard->changed_epoch);
 		return true;
 	}
 

@@ -76,8 +76,8 @@ static sum128 digest_window(const struct window *window, uint64_t now_ms)
 	sum128 sum = 0;
 
 	for (uint32_t index = 0; index < window->generations; index++) {
-		const struct window_entry *table = window->entries + index * (window->mask + 1);
-		for (uint64_t at = 0; at <= window->mask; at++) {
+		const struct window_entry *table = window->entries + index * window->table_entries;
+		for (uint64_t at = 0; at < window->table_entries; at++) {
 			if (!window_entry_is_live(window, index, &table[at], now_ms))
 				continue;
 			struct item item = item_new(ITEM_OUTCOME);

@@ -47,6 +47,13 @@ static bool is_possible(const struct shard *shard, const struct shard_message *m
 	       may_forget(shard, message->from, low);
 }
 
+/* What a participant votes: yes, or a reason that lies in the credit account or in a cancel. */
+static bool is_vote(uint16_t status)
+{
+	return status == STATUS_OK ||
+	       (status >= STATUS_CREDIT_NOT_FOUND && status <= STATUS_TRY_TIMEOUT);
+}
+
 static bool from_client_record(const struct record *record, struct shard_input *input)
 {
 	input->flags = 0;
@@ -103,6 +110,8 @@ bool shard_input_from_record(const struct shard *shard, const struct record *rec
 		message->low_delta = head->arg;
 		break;
 	case RECORD_VOTE:
+		if (!is_vote(head->arg))
+			return false;
 		message->kind = MESSAGE_VOTE;
 		message->status = (uint8_t)head->arg;
 		message->seq = extend_seq(link->low, head->seq_low);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/check.h"
+
 static const struct {
 	const char *name;
 	size_t bytes;
@@ -32,6 +34,7 @@ size_t record_encode(const struct record *record, uint8_t *out)
 {
 	size_t bytes = record_bytes(record->head.kind);
 
+	CHECK(bytes != 0);
 	memcpy(out, &record->head, sizeof(record->head));
 	memcpy(out + sizeof(record->head), &record->transfer, bytes - sizeof(record->head));
 	return bytes;

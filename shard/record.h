@@ -9,22 +9,22 @@
  *       | kind | peer |  arg   |  seq (low 32) |  body, by kind               |
  *       +------+------+--------+---------------+------------------------------+
  *
- *   kind      peer           arg         seq          body            bytes   change
- *   TRANSFER  credit shard   status      try's        transfer           72   local, or the try
- *   ACCOUNT   0              status      0            operation          72   account created ...
- *   TRY       coordinator    vote        try's        record_try         56   incoming raised, or
- * no VOTE      participant    vote        try's        -                   8   decided CONFIRM
- * coordinator    seq - low   try's        -                   8   balance raised CANCEL coordinator
- * seq - low   try's        -                   8   undone, or marked ACK       participant    0
- * try's        -                   8   row finished TIMEOUT   participant    0           try's - 8
- * decided: cancel
+ *   kind      peer         arg        seq    body        bytes  change
+ *   TRANSFER  credit shard status     try's  transfer       72  local, or the try
+ *   ACCOUNT   0            status     0      operation      72  account created or changed
+ *   TRY       coordinator  vote       try's  record_try     56  incoming raised, or voted no
+ *   VOTE      participant  vote       try's  -               8  decided
+ *   CONFIRM   coordinator  seq - low  try's  -               8  balance raised
+ *   CANCEL    coordinator  seq - low  try's  -               8  undone, or marked
+ *   ACK       participant  0          try's  -               8  row finished
+ *   TIMEOUT   participant  0          try's  -               8  decided: cancel
  *
  * A TRANSFER between shards that passed the debit side's checks has status PENDING; its outcome is
  * PEER's vote, or TRY_TIMEOUT, and is final with the ACK. A cross-shard transfer that confirms
  * costs 72 + 8 + 8 bytes at the coordinator and 56 + 8 at the participant.
  *
- * The low 32 bits of a number are enough: a record is written only for rows in flight, and fewer
- * than 2^15 of a link are.
+ * The low 32 bits of a number are enough: a record is written only for rows in flight, and at most
+ * 2^15 of a link are.
  */
 #ifndef GIRO_SHARD_RECORD_H
 #define GIRO_SHARD_RECORD_H

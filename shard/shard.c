@@ -182,7 +182,7 @@ bool shard_next_timeout(const struct shard *shard, struct shard_input *input)
 			if (row == NULL)
 				continue;
 			/* Numbers are given in time's order: the rest are younger. */
-			if (row->started_ms + shard->limits.try_timeout_ms >= shard->now_ms)
+			if (shard->now_ms - row->started_ms <= shard->limits.try_timeout_ms)
 				break;
 			if (row->state != COORDINATOR_TRYING)
 				continue;

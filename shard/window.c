@@ -23,11 +23,8 @@ static uint32_t generation_count(uint64_t window_ms, uint64_t ahead_ms)
 static uint64_t table_entries(uint64_t window_ms, uint64_t ids_per_second)
 {
 	uint64_t ids = (ids_per_second << generation_shift(window_ms)) / 1000 + 1;
-	uint64_t entries = 16;
 
-	while (entries / 4 * 3 < ids)
-		entries *= 2;
-	return entries;
+	return (ids / 3 + 4) * 4;
 }
 
 size_t window_bytes(uint64_t window_ms, uint64_t ahead_ms, uint64_t ids_per_second)
@@ -44,7 +41,7 @@ void window_init(struct window *window, void *entries, uint64_t window_ms, uint6
 	CHECK(window_ms >= WINDOW_MS_MIN && window_ms <= WINDOW_MS_MAX && ahead_ms <= window_ms);
 	*window = (struct window){
 	    .entries = entries,
-	    .mask = size - 1,
+	    .table_entries = size,
 	    .count_max = size / 4 * 3,
 	    .window_ms = window_ms,
 	    .ahead_ms = ahead_ms,
@@ -77,16 +74,30 @@ static uint32_t generation_index(const struct window *window, uint64_t number)
 	return (uint32_t)(number % window->generations);
 }
 
+/* First entry to probe: the hash as a fraction of the table, so that a table need not be a power of
+ * two (D. Lemire, "Fast Random Integer Generation in an Interval", 2019). */
+static uint64_t entry_first(const struct window *window, uint64_t hash)
+{
+	__extension__ typedef unsigned __int128 wide;
+
+	return (uint64_t)((wide)hash * window->table_entries >> 64);
+}
+
+static uint64_t entry_after(const struct window *window, uint64_t at)
+{
+	return at + 1 < window->table_entries ? at + 1 : 0;
+}
+
 static struct window_entry *table_of(const struct window *window, uint32_t index)
 {
-	return window->entries + index * (window->mask + 1);
+	return window->entries + index * window->table_entries;
 }
 
 void window_prefetch(const struct window *window, struct id128 id, uint64_t hash)
 {
 	uint32_t index = generation_index(window, generation_number(window, id));
 
-	__builtin_prefetch(&table_of(window, index)[hash & window->mask], 1);
+	__builtin_prefetch(&table_of(window, index)[entry_first(window, hash)], 1);
 }
 
 const struct window_entry *window_find(const struct window *window, struct id128 id, uint64_t hash)
@@ -95,7 +106,7 @@ const struct window_entry *window_find(const struct window *window, struct id128
 	const struct window_entry *table = table_of(window, generation_index(window, number));
 
 	/* The first entry of another turn ends the probe: none of this turn was put beyond it. */
-	for (uint64_t at = hash & window->mask;; at = (at + 1) & window->mask) {
+	for (uint64_t at = entry_first(window, hash);; at = entry_after(window, at)) {
 		const struct window_entry *entry = &table[at];
 		if (generation_number(window, entry->id) != number)
 			return NULL;
@@ -151,10 +162,10 @@ bool window_put(struct window *window, struct id128 id, uint64_t hash, uint64_t 
 	CHECK(generation->count + generation->reserved < window->count_max);
 
 	struct window_entry *table = table_of(window, index);
-	uint64_t at = hash & window->mask;
+	uint64_t at = entry_first(window, hash);
 	while (generation_number(window, table[at].id) == number) {
 		CHECK(!id_equal(table[at].id, id));
-		at = (at + 1) & window->mask;
+		at = entry_after(window, at);
 	}
 	table[at] = (struct window_entry){
 	    .id = id,

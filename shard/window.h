@@ -46,8 +46,8 @@ struct window_generation {
 };
 
 struct window {
-	struct window_entry *entries; /* `generations` tables of mask + 1 entries */
-	uint64_t mask;
+	struct window_entry *entries; /* `generations` tables of `table_entries` */
+	uint64_t table_entries;
 	uint64_t count_max; /* entries and promises of one generation, 3/4 of its table */
 	uint64_t window_ms;
 	uint64_t ahead_ms;
