@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/node.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* The largest tables that any segment asks for: only outcomes that fitted were logged. */
+static void limits_merge(struct shard_limits *limits, const struct shard_limits *more)
+{
+	if (more->rows > limits->rows)
+		limits->rows = more->rows;
+	if (more->accounts_max > limits->accounts_max)
+		limits->accounts_max = more->accounts_max;
+	if (more->ids_per_second > limits->ids_per_second)
+		limits->ids_per_second = more->ids_per_second;
+}
+
+/* Reads the meta of every segment that is in use. */
+static enum node_end read_limits(struct node *node)
+{
+	const struct wal_segment_entry *entries;
+	struct wal_segment_header *header = aligned_alloc(WAL_PAGE, sizeof(*header));
+	enum node_end end = NODE_SOUND;
+	size_t count;
+
+	if (header == NULL) {
+		snprintf(node->text, sizeof(node->text), "no memory");
+		return NODE_UNREADABLE;
+	}
+	entries = wal_reader_segments(&node->reader, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct shard_limits limits;
+		if (wal_segment_header_read(node->disk, entries[i].segment, header) <= 0)
+			continue; /* not begun, or damaged: the reader will say so if it matters */
+		const char *wrong = log_meta_to_limits(header->meta, header->meta_bytes, &limits);
+		if (wrong != NULL) {
+			snprintf(node->text, sizeof(node->text), "segment %llu: %s",
+				 (unsigned long long)entries[i].segment, wrong);
+			end = NODE_UNREADABLE;
+			break;
+		}
+		if (node->limits.shards == 0)
+			node->limits = limits;
+		limits_merge(&node->limits, &limits);
+	}
+	free(header);
+	return end;
+}
+
+static enum node_end make_shards(struct node *node)
+{
+	size_t bytes = shard_bytes(&node->limits);
+
+	bytes = (bytes + WAL_PAGE - 1) / WAL_PAGE * WAL_PAGE;
+	node->memory_bytes = bytes * node->limits.shards;
+	/* Zero pages come from the kernel as they are touched: large tables cost what is in them.
+	 */
+	node->memory = mmap(NULL, node->memory_bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (node->memory == MAP_FAILED) {
+		node->memory = NULL;
+		snprintf(node->text, sizeof(node->text), "no memory for %zu MiB of shards",
+			 node->memory_bytes >> 20);
+		return NODE_UNREADABLE;
+	}
+	for (uint32_t i = 0; i < node->limits.shards; i++)
+		node->shards[i] = shard_new((uint8_t *)node->memory + i * bytes, &node->limits, i);
+	return NODE_SOUND;
+}
+
+static enum node_end end_of_error(int error)
+{
+	return error == -EUCLEAN ? NODE_CORRUPT : NODE_UNREADABLE;
+}
+
+enum node_end node_open(struct node *node, const char *path)
+{
+	const struct wal_disk_options disk_options = {.write = false};
+	const struct wal_reader_options reader_options = {.first_segment = WAL_OLDEST};
+	enum node_end end;
+
+	*node = (struct node){0};
+	int error = wal_disk_open(&node->disk, path, &disk_options, node->text);
+	if (error != 0)
+		return end_of_error(error);
+	error = wal_reader_open(&node->reader, node->disk, &reader_options);
+	if (error != 0) {
+		snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
+		end = end_of_error(error);
+		goto close_disk;
+	}
+	end = read_limits(node);
+	if (end == NODE_SOUND && node->limits.shards > 0)
+		end = make_shards(node);
+	if (end != NODE_SOUND)
+		goto close_reader;
+	replay_init(&node->replay, node->shards, node->limits.shards);
+	return NODE_SOUND;
+
+close_reader:
+	wal_reader_close(&node->reader);
+close_disk:
+	node->disk->ops->close(node->disk);
+	return end;
+}
+
+bool node_peek(struct node *node, struct wal_block *block, enum node_end *end)
+{
+	int next = node->peeked ? WAL_NEXT_BLOCK : wal_reader_next(&node->reader, &node->block);
+
+	if (next != WAL_NEXT_BLOCK) {
+		*end = next == WAL_NEXT_END    ? NODE_SOUND
+		       : next == WAL_NEXT_TORN ? NODE_TORN
+					       : end_of_error(next);
+		snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
+		return false;
+	}
+	node->peeked = true;
+	*block = node->block;
+	return true;
+}
+
+bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
+		enum node_end *end)
+{
+	int error = replay_block(&node->replay, block);
+
+	if (error == 0 && check_digests && block->header->type != WAL_DATA)
+		error = replay_check_digests(&node->replay, block->header);
+	if (error != 0) {
+		*end = NODE_DIVERGED;
+		snprintf(node->text, sizeof(node->text), "%s", node->replay.fault.text);
+		return false;
+	}
+	node->epoch = block->header->epoch;
+	node->time_ms = block->header->time_ms;
+	node_skip(node);
+	return true;
+}
+
+void node_skip(struct node *node)
+{
+	node->peeked = false;
+}
+
+void node_close(struct node *node)
+{
+	if (node->memory != NULL)
+		munmap(node->memory, node->memory_bytes);
+	wal_reader_close(&node->reader);
+	node->disk->ops->close(node->disk);
+}

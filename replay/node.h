@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A node rebuilt from its log, without an engine: the log's disk and reader, the shards in plain
+ * memory, and the replay over them. What the replay tool's commands work on.
+ */
+#ifndef GIRO_REPLAY_NODE_H
+#define GIRO_REPLAY_NODE_H
+
+#include <stdint.h>
+
+#include "replay/meta.h"
+#include "replay/replay.h"
+#include "wal/disk.h"
+#include "wal/reader.h"
+
+#define NODE_TEXT_BYTES 768
+
+/* How reading a log can end; the tool's exit status. */
+enum node_end {
+	NODE_SOUND = 0,	     /* to its end, or to where the caller stopped */
+	NODE_USAGE = 1,	     /* not reading: the command line is wrong */
+	NODE_TORN = 2,	     /* sound; a crash left a torn tail that the next start cuts */
+	NODE_CORRUPT = 3,    /* the log lost something it had acknowledged */
+	NODE_DIVERGED = 4,   /* a recomputed outcome or digest differs from the log's */
+	NODE_UNREADABLE = 5, /* no log there, no permission, I/O error */
+};
+
+struct node {
+	struct wal_disk *disk;
+	struct wal_reader reader;
+	struct shard_limits limits;
+	struct shard *shards[SHARDS_MAX];
+	void *memory;
+	size_t memory_bytes;
+	struct replay replay;
+	bool peeked;
+	struct wal_block block;	    /* when peeked */
+	uint64_t epoch;		    /* of the last block applied; zero before the first */
+	uint64_t time_ms;	    /* of it */
+	char text[NODE_TEXT_BYTES]; /* why, when the end is not NODE_SOUND */
+};
+
+/* Opens the log at `path` read-only, also beside a running engine, and makes empty shards as its
+ * segments' headers say. An empty log has no shards. Returns NODE_SOUND, or NODE_CORRUPT or
+ * NODE_UNREADABLE with the text filled in and nothing left open. Blocks. */
+enum node_end node_open(struct node *node, const char *path);
+
+/* Reads the next block without applying it. Returns true with `*block` valid until node_apply() or
+ * node_skip(); false at the end, with `*end` how it ended. */
+bool node_peek(struct node *node, struct wal_block *block, enum node_end *end);
+
+/* Applies the block peeked at. With `check_digests` those of OPEN and CLOSE are compared. Returns
+ * false with `*end` and the text when log and shards disagree. */
+bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
+		enum node_end *end);
+
+/* Passes over the block peeked at. The shards then no longer follow the log. */
+void node_skip(struct node *node);
+
+void node_close(struct node *node);
+
+#endif

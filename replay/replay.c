@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replay/replay.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One section on its way through its shard. */
+struct section {
+	struct replay *replay;
+	const struct wal_block_header *header;
+	struct shard *shard;
+	const uint8_t *bytes;
+	uint64_t size;
+	uint64_t applied; /* bytes that were applied and found equal */
+	uint64_t records; /* records before `applied` */
+
+	/* Inputs read ahead: those between `applied` and `read`. */
+	uint64_t read;
+	uint32_t count;
+	struct shard_input inputs[SHARD_BURST_MAX];
+};
+
+void replay_init(struct replay *replay, struct shard *const *shards, uint32_t shard_count)
+{
+	*replay = (struct replay){.shards = shards, .shard_count = shard_count};
+}
+
+__attribute__((format(printf, 2, 3))) static int fault(const struct section *section,
+						       const char *format, ...)
+{
+	struct replay_fault *fault = &section->replay->fault;
+	va_list args;
+
+	fault->seq = section->header->seq;
+	fault->epoch = section->header->epoch;
+	fault->shard = section->shard->index;
+	fault->record = section->records;
+	fault->offset = section->applied;
+	int used = snprintf(fault->text, sizeof(fault->text),
+			    "block %" PRIu64 " (epoch %" PRIu64 "), shard %u, record %" PRIu64
+			    " (byte %" PRIu64 " of its section): ",
+			    fault->seq, fault->epoch, fault->shard, fault->record, fault->offset);
+	va_start(args, format);
+	vsnprintf(fault->text + used, sizeof(fault->text) - (size_t)used, format, args);
+	va_end(args);
+	return -EBADMSG;
+}
+
+static void describe_record(const uint8_t *bytes, uint64_t size, char *text, size_t text_size)
+{
+	struct record record;
+
+	if (record_decode(bytes, size, &record) == 0)
+		snprintf(text, text_size, "nothing");
+	else
+		snprintf(text, text_size, "%s peer %u arg %u seq %" PRIu32,
+			 record_name(record.head.kind), record.head.peer, record.head.arg,
+			 record.head.seq_low);
+}
+
+/* The burst came out differently: finds the first record that did. */
+static int fault_differs(struct section *section, const uint8_t *again, uint64_t again_bytes)
+{
+	uint64_t end = section->read - section->applied;
+	uint64_t at = 0;
+	char logged[96];
+	char computed[96];
+
+	for (;;) {
+		const uint8_t *record = section->bytes + section->applied;
+		size_t bytes = record_bytes(record[0]);
+		if (at + bytes > again_bytes || at + bytes > end ||
+		    memcmp(record, again + at, bytes) != 0)
+			break;
+		at += bytes;
+		section->applied += bytes;
+		section->records++;
+	}
+	describe_record(section->bytes + section->applied, section->size - section->applied, logged,
+			sizeof(logged));
+	describe_record(again + at, again_bytes - at, computed, sizeof(computed));
+	return fault(section, "the log says %s, the shard computes %s", logged, computed);
+}
+
+/* Decided on arrival: refused, or done within the shard. */
+static void count_decided(struct replay_counts *counts, const struct record *record)
+{
+	if (record->head.kind != RECORD_TRANSFER || record->head.arg == STATUS_PENDING)
+		return;
+	counts->transfers++;
+	counts->transfers_done += record->head.arg == STATUS_OK;
+}
+
+/* Decided by the second phase. */
+static void count_finished(struct replay_counts *counts, const uint64_t before[SHARD_EVENTS],
+			   const uint64_t after[SHARD_EVENTS])
+{
+	uint64_t confirmed =
+	    after[SHARD_EVENT_CROSS_CONFIRMED] - before[SHARD_EVENT_CROSS_CONFIRMED];
+	uint64_t cancelled =
+	    after[SHARD_EVENT_CROSS_CANCELLED] - before[SHARD_EVENT_CROSS_CANCELLED];
+
+	counts->transfers += confirmed + cancelled;
+	counts->transfers_done += confirmed;
+	counts->transfers_cross += confirmed + cancelled;
+}
+
+/* Applies what was read ahead and compares. */
+static int flush(struct section *section)
+{
+	uint8_t again[SHARD_BURST_MAX * RECORD_BYTES_MAX];
+	struct shard_message messages[SHARD_BURST_MAX];
+	struct shard_reply replies[SHARD_BURST_MAX];
+	struct shard_effects effects = {
+	    .log = again,
+	    .messages = messages,
+	    .replies = replies,
+	};
+	struct replay_counts *counts = &section->replay->counts;
+
+	if (section->count == 0)
+		return 0;
+	shard_apply(section->shard, section->inputs, section->count, &effects);
+	uint64_t bytes = section->read - section->applied;
+	if (effects.log_bytes != bytes ||
+	    memcmp(again, section->bytes + section->applied, bytes) != 0)
+		return fault_differs(section, again, effects.log_bytes);
+
+	counts->records += section->count;
+	counts->record_bytes += bytes;
+	section->records += section->count;
+	section->applied = section->read;
+	section->count = 0;
+	return 0;
+}
+
+static bool is_from_client(const struct record *record)
+{
+	return record->head.kind == RECORD_TRANSFER || record->head.kind == RECORD_ACCOUNT;
+}
+
+/* Client records are applied in bursts, so that their memory accesses overlap. What a peer said is
+ * judged by the state it finds, so everything before it is applied first. */
+static int replay_section(struct section *section)
+{
+	int error;
+
+	while (section->read < section->size) {
+		struct record record;
+		size_t bytes = record_decode(section->bytes + section->read,
+					     section->size - section->read, &record);
+		if (bytes == 0 || !is_from_client(&record) || section->count == SHARD_BURST_MAX) {
+			error = flush(section);
+			if (error != 0)
+				return error;
+		}
+		if (bytes == 0)
+			return fault(section, "there is no whole record of a known kind");
+		struct shard_input *input = &section->inputs[section->count];
+		if (!shard_input_from_record(section->shard, &record, input))
+			return fault(section, "%s is not possible here",
+				     record_name(record.head.kind));
+		count_decided(&section->replay->counts, &record);
+		section->read += bytes;
+		section->count++;
+		if (!is_from_client(&record)) {
+			error = flush(section);
+			if (error != 0)
+				return error;
+		}
+	}
+	return flush(section);
+}
+
+int replay_block(struct replay *replay, const struct wal_block *block)
+{
+	const struct wal_block_header *header = block->header;
+
+	for (uint32_t i = 0; i < replay->shard_count; i++) {
+		struct section section = {
+		    .replay = replay,
+		    .header = header,
+		    .shard = replay->shards[i],
+		};
+		if (header->section_count != replay->shard_count)
+			return fault(&section, "the block has %u sections for %u shards",
+				     header->section_count, replay->shard_count);
+		section.bytes = wal_block_section(block, i, &section.size);
+		shard_enter_epoch(section.shard, header->epoch, header->time_ms);
+		uint64_t before[SHARD_EVENTS];
+		memcpy(before, section.shard->events, sizeof(before));
+		int error = replay_section(&section);
+		if (error != 0)
+			return error;
+		count_finished(&replay->counts, before, section.shard->events);
+	}
+	replay->counts.blocks++;
+	return 0;
+}
+
+int replay_check_digests(struct replay *replay, const struct wal_block_header *header)
+{
+	for (uint32_t i = 0; i < replay->shard_count; i++) {
+		struct shard_digest digest = shard_digest(replay->shards[i]);
+		struct section section = {
+		    .replay = replay,
+		    .header = header,
+		    .shard = replay->shards[i],
+		};
+		struct shard_digest logged;
+		memcpy(&logged, header->sections[i].digest, sizeof(logged));
+		if (memcmp(&digest, &logged, sizeof(digest)) != 0)
+			return fault(&section,
+				     "the log's digest is %016" PRIx64 "%016" PRIx64
+				     ", the shard's is %016" PRIx64 "%016" PRIx64,
+				     logged.hi, logged.lo, digest.hi, digest.lo);
+		replay->counts.digests_checked++;
+	}
+	return 0;
+}
