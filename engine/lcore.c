@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/lcore.h"
+
+#include <rte_prefetch.h>
+#include <rte_ring_elem.h>
+#include <urcu-qsbr.h>
+
+#include "base/check.h"
+
+/* What stands in the private area of an mbuf in the engine's hands. */
+struct packet {
+	struct net_frame frame;
+	uint32_t shard; /* of a request handed over */
+	bool is_reply;	/* to be sent, not served */
+};
+_Static_assert(sizeof(struct packet) <= NET_PORT_PRIVATE_BYTES, "fits the private area");
+
+static struct packet *packet_of(struct rte_mbuf *mbuf)
+{
+	return rte_mbuf_to_priv(mbuf);
+}
+
+/* Sending. */
+
+static void tx_push(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	CHECK(lcore->tx_tail - lcore->tx_head <= lcore->tx_mask);
+	lcore->tx[lcore->tx_tail++ & lcore->tx_mask] = mbuf;
+}
+
+static void handover_push(struct lcore *lcore, uint32_t to, struct rte_mbuf *mbuf)
+{
+	int full = rte_ring_sp_enqueue(lcore->shared->handover[lcore->index][to], mbuf);
+
+	CHECK(full == 0);
+}
+
+/* A finished frame: out of the own queue, or over the worker that has one. */
+static void send_frame(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	if (lcore->has_queue) {
+		tx_push(lcore, mbuf);
+		return;
+	}
+	packet_of(mbuf)->is_reply = true;
+	lcore->counts.tx_handed++;
+	handover_push(lcore, lcore->index % lcore->shared->port->queues, mbuf);
+}
+
+/* Hands the device what it takes; the rest waits for the next loop. */
+static bool tx_flush(struct lcore *lcore)
+{
+	uint32_t before = lcore->tx_head;
+
+	while (lcore->tx_head != lcore->tx_tail) {
+		uint32_t at = lcore->tx_head & lcore->tx_mask;
+		uint32_t count = lcore->tx_tail - lcore->tx_head;
+		if (count > lcore->tx_mask + 1 - at)
+			count = lcore->tx_mask + 1 - at;
+		if (count > LCORE_BURST)
+			count = LCORE_BURST;
+		uint16_t sent = net_port_tx(lcore->shared->port, (uint16_t)lcore->index,
+					    &lcore->tx[at], (uint16_t)count);
+		lcore->tx_head += sent;
+		if (sent < count)
+			break;
+	}
+	return lcore->tx_head != before;
+}
+
+static void reply(struct lcore *lcore, struct rte_mbuf *mbuf, size_t payload_size)
+{
+	net_port_reply(lcore->shared->port, mbuf, &packet_of(mbuf)->frame, payload_size);
+	send_frame(lcore, mbuf);
+}
+
+void lcore_sink_replies(void *context, const struct worker_reply *replies, uint32_t count)
+{
+	struct lcore *lcore = context;
+
+	for (uint32_t i = 0; i < count; i++)
+		reply(lcore, replies[i].packet, replies[i].payload_size);
+}
+
+/* Runs of messages for the same worker go over with one publish of the ring's index. */
+void lcore_sink_messages(void *context, const struct shard_message *messages, uint32_t count)
+{
+	struct lcore *lcore = context;
+	const uint8_t *worker = lcore->worker->map->worker;
+	uint32_t start = 0;
+
+	while (start < count) {
+		uint32_t to = worker[messages[start].to];
+		uint32_t end = start + 1;
+		while (end < count && worker[messages[end].to] == to)
+			end++;
+		unsigned sent = rte_ring_sp_enqueue_bulk_elem(
+		    lcore->shared->messages[lcore->index][to], &messages[start],
+		    sizeof(messages[0]), end - start, NULL);
+		CHECK(sent == end - start);
+		start = end;
+	}
+}
+
+/* Receiving. */
+
+static void serve(struct lcore *lcore, uint32_t shard, struct rte_mbuf *mbuf)
+{
+	worker_accept(lcore->worker, shard, mbuf, net_port_payload(mbuf, &packet_of(mbuf)->frame));
+}
+
+static void serve_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	struct packet *packet = packet_of(mbuf);
+	const struct slot_map *map = lcore->worker->map;
+	size_t payload_size;
+
+	if ((uint16_t)(packet->frame.destination_port - map->port[0]) >= map->shards) {
+		net_port_count_drop(lcore->shared->port, (uint16_t)lcore->index, NET_DROP_UDP_PORT);
+		rte_pktmbuf_free(mbuf);
+		return;
+	}
+	switch (worker_route(lcore->worker, net_port_payload(mbuf, &packet->frame),
+			     packet->frame.payload_size, &packet->shard, &payload_size)) {
+	case WORKER_ROUTE_DROP:
+		rte_pktmbuf_free(mbuf);
+		return;
+	case WORKER_ROUTE_REPLY:
+		reply(lcore, mbuf, payload_size);
+		return;
+	default:
+		break;
+	}
+	uint32_t owner = map->worker[packet->shard];
+	if (owner == lcore->index) {
+		serve(lcore, packet->shard, mbuf);
+		return;
+	}
+	packet->is_reply = false;
+	lcore->counts.handed_over++;
+	handover_push(lcore, owner, mbuf);
+}
+
+static bool poll_port(struct lcore *lcore)
+{
+	struct net_port *port = lcore->shared->port;
+	struct rte_mbuf *mbufs[LCORE_BURST];
+
+	if (!lcore->has_queue)
+		return false;
+	uint16_t count = net_port_rx(port, (uint16_t)lcore->index, mbufs, LCORE_BURST);
+	for (uint16_t i = 0; i < count; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
+	for (uint16_t i = 0; i < count; i++) {
+		struct net_frame *frame = &packet_of(mbufs[i])->frame;
+		switch (net_port_parse(port, (uint16_t)lcore->index, mbufs[i], frame)) {
+		case NET_VERDICT_UDP:
+			serve_datagram(lcore, mbufs[i]);
+			break;
+		case NET_VERDICT_REPLY:
+			tx_push(lcore, mbufs[i]);
+			break;
+		default:
+			rte_pktmbuf_free(mbufs[i]);
+			break;
+		}
+	}
+	return count > 0;
+}
+
+static bool poll_handover(struct lcore *lcore)
+{
+	bool active = false;
+
+	for (uint32_t from = 0; from < lcore->shared->workers; from++) {
+		struct rte_mbuf *mbufs[LCORE_BURST];
+		if (from == lcore->index)
+			continue;
+		unsigned count = rte_ring_sc_dequeue_burst(
+		    lcore->shared->handover[from][lcore->index], (void **)mbufs, LCORE_BURST, NULL);
+		for (unsigned i = 0; i < count; i++) {
+			if (packet_of(mbufs[i])->is_reply)
+				tx_push(lcore, mbufs[i]);
+			else
+				serve(lcore, packet_of(mbufs[i])->shard, mbufs[i]);
+		}
+		active |= count > 0;
+		if (!worker_has_room(lcore->worker,
+				     LCORE_BURST * (uint32_t)lcore->shared->records_max))
+			break;
+	}
+	return active;
+}
+
+/* Empties the ring as far as the open epoch has room: a transfer between shards is four messages,
+ * so taking one burst a loop would let rows pile up. Ends, since every row's messages do. */
+static bool poll_message_ring(struct lcore *lcore, struct rte_ring *ring)
+{
+	struct shard_message messages[LCORE_BURST];
+	unsigned count = LCORE_BURST;
+	bool active = false;
+
+	while (count == LCORE_BURST && worker_has_room(lcore->worker, LCORE_BURST)) {
+		count = rte_ring_sc_dequeue_burst_elem(ring, messages, sizeof(messages[0]),
+						       LCORE_BURST, NULL);
+		for (unsigned i = 0; i < count; i++)
+			worker_message(lcore->worker, &messages[i]);
+		active |= count > 0;
+	}
+	return active;
+}
+
+static bool poll_messages(struct lcore *lcore)
+{
+	bool active = false;
+
+	for (uint32_t from = 0; from < lcore->shared->workers; from++)
+		active |= poll_message_ring(lcore, lcore->shared->messages[from][lcore->index]);
+	return active;
+}
+
+/* Messages first: they finish what is under way, and free rows for what comes. */
+static bool poll(struct lcore *lcore)
+{
+	uint32_t burst_records = LCORE_BURST * (uint32_t)lcore->shared->records_max;
+	bool active = poll_messages(lcore);
+
+	if (!worker_has_room(lcore->worker, burst_records)) {
+		lcore->counts.no_room++;
+		worker_flush(lcore->worker);
+		return active;
+	}
+	active |= poll_handover(lcore);
+	if (worker_has_room(lcore->worker, burst_records))
+		active |= poll_port(lcore);
+	worker_flush(lcore->worker);
+	return active;
+}
+
+/* The loop. */
+
+static void publish_idle(struct lcore *lcore)
+{
+	bool idle = worker_is_idle(lcore->worker) && lcore->tx_head == lcore->tx_tail;
+
+	atomic_store_explicit(&lcore->idle, idle, memory_order_relaxed);
+}
+
+int lcore_main(void *context)
+{
+	struct lcore *lcore = context;
+	struct lcore_shared *shared = lcore->shared;
+	struct idle idle;
+	int order;
+
+	idle_init(&idle, shared->idle);
+	rcu_register_thread();
+	worker_set_map(lcore->worker, rcu_dereference(shared->map));
+	if (lcore->resume)
+		worker_resume(lcore->worker);
+	/* pairs with the release in give_order() */
+	while ((order = atomic_load_explicit(&shared->order, memory_order_acquire)) != LCORE_STOP) {
+		worker_set_map(lcore->worker, rcu_dereference(shared->map));
+		lcore->worker->draining = order == LCORE_DRAIN;
+		bool active = worker_turn(lcore->worker);
+		active |= poll(lcore);
+		active |= tx_flush(lcore);
+		rcu_quiescent_state();
+
+		lcore->counts.loops++;
+		if (active) {
+			idle_end(&idle);
+			continue;
+		}
+		lcore->counts.loops_idle++;
+		if (order == LCORE_DRAIN)
+			publish_idle(lcore);
+		idle_rest(&idle);
+	}
+	/* No epoch was opened after the order, but perhaps one just before it: all workers end in
+	 * the same, or the log would wait for the others. */
+	worker_turn(lcore->worker);
+	worker_flush(lcore->worker);
+	epoch_seal(lcore->worker->config.clock, lcore->index, lcore->worker->epoch);
+	rcu_unregister_thread();
+	return 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker lcore: run to completion. It polls its queue and its rings, lets its worker apply what
+ * came, and sends what the worker hands out.
+ *
+ *   port queue --rx--> parse --> route --+--> own worker --> sink --> rings of peers / tx
+ *                                        |
+ *                                        +--> hand-over ring of the worker that owns the shard
+ *   rings from every worker (also its own): messages by value, 64 bytes
+ *   hand-over rings from every worker: mbufs, requests to serve or replies to send
+ *
+ * All rings have one producer and one consumer lcore. None can be full by construction: message
+ * rings hold every message that the rows of the shard pairs can have under way, hand-over rings
+ * hold every mbuf there is.
+ *
+ * No lock, no system call (but what a driver does in rx and tx, and the idle policy), no
+ * allocation.
+ */
+#ifndef GIRO_ENGINE_LCORE_H
+#define GIRO_ENGINE_LCORE_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ring.h>
+
+#include "engine/config.h"
+#include "engine/slot_map.h"
+#include "engine/worker.h"
+#include "net/port.h"
+
+/* Frames, mbufs and messages taken at once. */
+#define LCORE_BURST 32
+
+/* What the main thread tells the lcores. */
+enum lcore_order {
+	LCORE_RUN,
+	LCORE_DRAIN, /* no new work; finish what is under way */
+	LCORE_STOP,  /* seal and return */
+};
+
+struct lcore_shared {
+	struct slot_map *map; /* RCU: rcu_dereference() by workers, replaced by the main thread */
+	struct net_port *port;
+	enum idle_policy idle;
+	uint32_t workers;
+	uint16_t records_max;				     /* in one datagram of this MTU */
+	struct rte_ring *messages[WORKERS_MAX][WORKERS_MAX]; /* [from][to], by value */
+	struct rte_ring *handover[WORKERS_MAX][WORKERS_MAX]; /* [from][to], mbufs */
+
+	/* Writer: the main thread, release: with LCORE_STOP, the last epoch is open. Readers:
+	 * lcores; an order may be seen a turn late. */
+	alignas(CACHE_LINE) _Atomic int order; /* enum lcore_order */
+};
+
+struct lcore_counts {
+	uint64_t loops;
+	uint64_t loops_idle;
+	uint64_t handed_over; /* requests for another worker */
+	uint64_t tx_handed;   /* replies for another worker's queue */
+	uint64_t no_room;     /* loops that took nothing: the epoch's section was full */
+};
+
+struct lcore {
+	struct lcore_shared *shared;
+	struct worker *worker;
+	uint32_t index; /* of the worker */
+	unsigned id;	/* EAL's lcore */
+	bool has_queue; /* polls and feeds port queue `index` */
+	bool resume;	/* rows were recovered unfinished: send their messages first */
+
+	/* Frames to send: a ring of its own, as large as all mbufs. */
+	struct rte_mbuf **tx;
+	uint32_t tx_mask;
+	uint32_t tx_head;
+	uint32_t tx_tail;
+	struct lcore_counts counts;
+
+	/* Draining and nothing in hand. Writer: the lcore. Reader: the main thread. */
+	alignas(CACHE_LINE) _Atomic bool idle;
+};
+
+/* The sink of an lcore's worker; context is the lcore. */
+void lcore_sink_messages(void *context, const struct shard_message *messages, uint32_t count);
+void lcore_sink_replies(void *context, const struct worker_reply *replies, uint32_t count);
+
+/* The loop; to be launched by rte_eal_remote_launch() with a struct lcore. Returns 0 after
+ * LCORE_STOP, everything sealed. */
+int lcore_main(void *lcore);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The slot map: which shard has which slot of the accounts, and which UDP port and worker each
+ * shard has. Read by every worker on every transfer, replaced as a whole while they run: published
+ * with RCU (liburcu, QSBR), so readers pay a plain load. A map never changes once it is published.
+ */
+#ifndef GIRO_ENGINE_SLOT_MAP_H
+#define GIRO_ENGINE_SLOT_MAP_H
+
+#include <stdint.h>
+
+#include "base/id.h"
+#include "base/limits.h"
+
+struct slot_map {
+	uint32_t version; /* counts the maps published, from 1; clients compare it */
+	uint32_t shards;
+	uint16_t port[SHARDS_MAX];  /* UDP port of each shard */
+	uint8_t worker[SHARDS_MAX]; /* worker that owns each shard */
+	uint8_t slot[SLOTS];	    /* shard of each slot */
+};
+
+/* The first map: slot s belongs to shard s % shards, shard i to worker i % workers and UDP port
+ * udp_port + i. */
+void slot_map_init(struct slot_map *map, uint32_t shards, uint32_t workers, uint16_t udp_port);
+
+/* The shard of the account with this id_hash(). */
+static inline uint8_t slot_map_shard(const struct slot_map *map, uint64_t hash)
+{
+	return map->slot[hash % SLOTS];
+}
+
+#endif
