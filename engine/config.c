@@ -99,7 +99,9 @@ const char *config_idle_name(enum idle_policy idle)
 
 static const char *set_text(struct engine_config *config, const struct key *key, const char *value)
 {
-	if (strlen(value) >= CONFIG_TEXT_MAX)
+	/* One that fills rte_cfgfile's room may have been cut by it. */
+	_Static_assert(CONFIG_TEXT_MAX <= CFG_VALUE_LEN, "so long a value is cut");
+	if (strlen(value) >= CONFIG_TEXT_MAX - 1)
 		return "a shorter text";
 	strcpy((char *)config + key->offset, value);
 	return NULL;
@@ -277,6 +279,24 @@ static int set_all(struct engine_config *config, struct rte_cfgfile *file, const
 	return 0;
 }
 
+/* Refuses a line that is neither a section nor key=value nor a comment: rte_cfgfile passes it over.
+ */
+static int refuse_lines(FILE *file, const char *path, char error[CONFIG_ERROR_MAX])
+{
+	char line[CFG_NAME_LEN + CFG_VALUE_LEN + 4]; /* rte_cfgfile takes no longer ones */
+
+	for (unsigned number = 1; fgets(line, sizeof(line), file) != NULL; number++) {
+		const char *text = line + strspn(line, " \t\r\n");
+		if (*text == '\0' || *text == '#' || *text == '[' ||
+		    strcspn(text, "=") < strcspn(text, "#"))
+			continue;
+		snprintf(error, CONFIG_ERROR_MAX, "%s: line %u is neither [section] nor key=value",
+			 path, number);
+		return -1;
+	}
+	return 0;
+}
+
 int config_load(struct engine_config *config, const char *path, char error[CONFIG_ERROR_MAX])
 {
 	struct rte_cfgfile_parameters parameters = {.comment_character = '#'};
@@ -288,7 +308,10 @@ int config_load(struct engine_config *config, const char *path, char error[CONFI
 		snprintf(error, CONFIG_ERROR_MAX, "%s: %s", path, strerror(errno));
 		return -1;
 	}
+	int result = refuse_lines(readable, path, error);
 	fclose(readable);
+	if (result != 0)
+		return result;
 	struct rte_cfgfile *file =
 	    rte_cfgfile_load_with_params(path, CFG_FLAG_EMPTY_VALUES, &parameters);
 	if (file == NULL) {
@@ -297,7 +320,7 @@ int config_load(struct engine_config *config, const char *path, char error[CONFI
 			 path);
 		return -1;
 	}
-	int result = refuse_unknown(file, path, error);
+	result = refuse_unknown(file, path, error);
 	if (result == 0)
 		result = set_all(config, file, path, error);
 	rte_cfgfile_close(file);

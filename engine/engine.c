@@ -42,12 +42,10 @@ static uint32_t worker_shards(const struct engine *engine, uint32_t worker)
 	return shards / engine->workers + (worker < shards % engine->workers);
 }
 
-/* All messages that the rows between two workers' shards can have under way: each row has one, and
- * both sides' rows send over the same ring. */
 static uint32_t message_ring_size(const struct engine *engine, uint32_t from, uint32_t to)
 {
-	return worker_shards(engine, from) * worker_shards(engine, to) * 2 *
-	       engine->config.limits.rows;
+	return worker_messages_max(worker_shards(engine, from), worker_shards(engine, to),
+				   engine->config.limits.rows);
 }
 
 static struct net_port_config port_config(const struct engine *engine)
@@ -320,9 +318,12 @@ static int start_clock(struct engine *engine, char error[ENGINE_ERROR_MAX])
 
 	if (memory == NULL)
 		return -1;
+	/* The wall clock may have stepped back since the log's last block; the log's time does not. */
+	uint64_t now_ms = clock_ms(CLOCK_REALTIME);
+	if (now_ms < engine->recovery.writer.tail.time_ms)
+		now_ms = engine->recovery.writer.tail.time_ms;
 	epoch_clock_init(&engine->clock, memory, engine->workers, config->limits.shards,
-			 config->epochs, config->section_bytes, engine->recovery.epoch,
-			 clock_ms(CLOCK_REALTIME));
+			 config->epochs, config->section_bytes, engine->recovery.epoch, now_ms);
 	log_writer_init(&engine->log_writer, &engine->clock, &engine->recovery.writer);
 	return 0;
 }

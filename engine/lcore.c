@@ -277,11 +277,7 @@ int lcore_main(void *context)
 			publish_idle(lcore);
 		idle_rest(&idle);
 	}
-	/* No epoch was opened after the order, but perhaps one just before it: all workers end in
-	 * the same, or the log would wait for the others. */
-	worker_turn(lcore->worker);
-	worker_flush(lcore->worker);
-	epoch_seal(lcore->worker->config.clock, lcore->index, lcore->worker->epoch);
+	worker_stop(lcore->worker);
 	rcu_unregister_thread();
 	return 0;
 }

@@ -34,6 +34,20 @@ static int check_meta(const struct recovery *recovery, const struct wal_reader *
 	return -1;
 }
 
+/* Shards are made from the first block on: a log whose beginning is missing would give others. */
+static int check_beginning(const struct recovery *recovery, const struct wal_block_header *first,
+			   char error[RECOVERY_ERROR_MAX])
+{
+	if (first->seq == 0)
+		return 0;
+	snprintf(error, RECOVERY_ERROR_MAX,
+		 "the log at %s begins with block %llu in segment %llu: the segments before it are "
+		 "missing. Restore them from a backup or a replica",
+		 recovery->options.log, (unsigned long long)first->seq,
+		 (unsigned long long)first->segment);
+	return -1;
+}
+
 /* Replays all of the log. Each segment's meta is checked as it comes. */
 static int replay_log(struct recovery *recovery, struct wal_reader *reader,
 		      struct shard *const *shards, char error[RECOVERY_ERROR_MAX])
@@ -47,6 +61,9 @@ static int replay_log(struct recovery *recovery, struct wal_reader *reader,
 
 	replay_init(&replay, shards, recovery->options.limits->shards);
 	while ((next = wal_reader_next(reader, &block)) == WAL_NEXT_BLOCK) {
+		if (replay.counts.blocks == 0 &&
+		    check_beginning(recovery, block.header, error) != 0)
+			return -1;
 		if (block.header->segment != segment && check_meta(recovery, reader, error) != 0)
 			return -1;
 		segment = block.header->segment;

@@ -310,6 +310,9 @@ bool worker_turn(struct worker *worker)
 
 void worker_stop(struct worker *worker)
 {
+	/* An epoch may have been opened since the last turn: all workers end in the same, or the
+	 * log would wait for the others. */
+	worker_turn(worker);
 	worker_flush(worker);
 	epoch_seal(worker->config.clock, worker->config.index, worker->epoch);
 }

@@ -177,7 +177,8 @@ void worker_flush(struct worker *worker);
  * epochs were committed, and hands out finished replies. Returns true when anything happened. */
 bool worker_turn(struct worker *worker);
 
-/* The worker's last act: applies what is batched and seals. */
+/* The worker's last act: applies what is batched and seals the newest epoch. The caller has been
+ * told to stop by whoever opens epochs, and none is opened any more. */
 void worker_stop(struct worker *worker);
 
 /* Nothing in hand, nothing batched, no row under way: the worker may stop. */

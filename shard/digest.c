@@ -3,6 +3,9 @@
  * The digest adds up (mod 2^128) an XXH3-128 of each account, live window entry and row, and hashes
  * the sum with the scalars. A sum does not depend on the order of the tables, so a shard that was
  * rebuilt with other capacities has the same digest. It guards against faults, not against forgers.
+ *
+ * The epoch and its time are not in it but for what they make forgotten: epochs without records leave
+ * no trace in the log, and a shard must not differ for having seen them.
  */
 #include "shard/shard.h"
 
