@@ -87,7 +87,7 @@ struct wire_account {
 	uint64_t incoming; /* credits under way */
 	int64_t floor;	   /* lowest balance - held */
 	uint32_t ledger;
-	uint16_t status; /* OK, ACCOUNT_NOT_FOUND (all else zero but the id), or a content error */
+	uint16_t status; /* OK; or else only the id and the epoch tell anything */
 	uint16_t flags;	 /* ACCOUNT_FROZEN, ACCOUNT_CLOSED */
 	uint64_t epoch;	 /* durable epoch as of which the account was read */
 };

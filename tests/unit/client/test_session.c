@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * libgiro against a stand-in engine on 127.0.0.1 that loses, repeats, reorders and refuses.
+ */
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/giro.h"
+#include "tests/unit/client/stand_in.h"
+
+/* No test waits longer than this for what it expects. */
+#define DEADLINE_S 60
+
+static struct stand_in engine;
+static struct giro *giro;
+
+static double now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void start(unsigned shards)
+{
+	engine.shards = shards;
+	engine.log_id = 11;
+	engine.map_version = 1;
+	stand_in_start(&engine);
+}
+
+static void open_session(struct giro_options options)
+{
+	char message[GIRO_MESSAGE_BYTES];
+
+	options.bytes = sizeof(options);
+	const int error = giro_open(&giro, stand_in_server(&engine), &options, message);
+	cr_assert(error == 0, "%s: %s", giro_outcome_name(error), message);
+}
+
+static void finish(void)
+{
+	giro_close(giro);
+	stand_in_end(&engine);
+}
+
+/* Account ids spread over all shards. */
+static struct giro_id account(uint64_t i)
+{
+	return (struct giro_id){.lo = i + 1, .hi = 77};
+}
+
+static struct giro_transfer transfer(uint64_t i)
+{
+	return (struct giro_transfer){
+	    .id = giro_id_new(giro),
+	    .debit = account(i % 100),
+	    .credit = account((i + 1) % 100),
+	    .amount = 1,
+	    .ledger = 1,
+	};
+}
+
+#define TRANSFERS_MAX 50000
+
+/* What came of the transfers with contexts 0 .. count-1. */
+struct tally {
+	uint8_t outcomes[TRANSFERS_MAX]; /* completions of each */
+	unsigned completions;
+	unsigned by_outcome[64 + 16]; /* index: outcome + 16 */
+};
+static struct tally tally;
+
+static void collect(unsigned count, int64_t timeout_us)
+{
+	struct giro_completion completions[64];
+	const size_t got = giro_poll(giro, completions, 64, timeout_us);
+
+	for (size_t i = 0; i < got; i++) {
+		cr_assert(completions[i].context < count);
+		tally.outcomes[completions[i].context]++;
+		tally.completions++;
+		tally.by_outcome[completions[i].outcome + 16]++;
+	}
+}
+
+/* Submits `count` transfers and waits for all their outcomes. */
+static void run(unsigned count)
+{
+	const double deadline = now_s() + DEADLINE_S;
+	unsigned submitted = 0;
+
+	memset(&tally, 0, sizeof(tally));
+	while (tally.completions < count) {
+		while (submitted < count) {
+			const struct giro_transfer record = transfer(submitted);
+			if (giro_submit_transfer(giro, &record, submitted) == GIRO_FULL)
+				break;
+			submitted++;
+		}
+		collect(count, 1000);
+		cr_assert(now_s() < deadline, "%u of %u outcomes in %d s", tally.completions, count,
+			  DEADLINE_S);
+	}
+	/* Exactly once, also when more copies of answers come in. */
+	collect(count, 0);
+	cr_expect(tally.completions == count);
+	for (unsigned i = 0; i < count; i++)
+		cr_expect(tally.outcomes[i] == 1, "transfer %u has %u outcomes", i,
+			  tally.outcomes[i]);
+	cr_expect(giro_outstanding(giro) == 0);
+	cr_expect(engine.executed_again == 0);
+	cr_expect(engine.altered_repeats == 0);
+	cr_expect(engine.malformed == 0);
+}
+
+static unsigned done(void)
+{
+	return tally.by_outcome[GIRO_OK + 16];
+}
+
+Test(session, opens_and_says_what_it_found)
+{
+	start(3);
+	open_session((struct giro_options){0});
+	const struct giro_info *info = giro_info(giro);
+	cr_expect(info->shards == 3);
+	cr_expect(info->log_id == 11);
+	cr_expect(info->committed == 77);
+	cr_expect(info->window_ms == 60000);
+	cr_expect(info->ahead_ms == 5000);
+	cr_expect(info->datagram_bytes == 1472);
+	cr_expect(info->datagram_records == 22);
+	for (unsigned i = 0; i < 3; i++)
+		cr_expect(info->port[i] == engine.port[i]);
+	cr_expect(info->port[3] == 0);
+	cr_expect(engine.infos >= 4);
+	finish();
+}
+
+/* What is asked for, what the engine allows, what comes of it. */
+Test(session, datagrams_are_as_large_as_both_sides_allow)
+{
+	static const struct {
+		uint32_t bytes, records;
+		uint16_t engine_bytes, engine_records;
+		uint32_t want_records;
+	} rows[] = {
+	    {0, 0, 8972, 139, 22},    {8972, 0, 8972, 139, 139},  {8972, 0, 1472, 139, 22},
+	    {8972, 0, 8972, 50, 50},  {8972, 7, 8972, 139, 7},	  {0, 1, 8972, 139, 1},
+	    {1248, 0, 8972, 139, 19}, {1472, 999, 8972, 139, 22},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(&engine, 0, sizeof(engine));
+		engine.datagram_max = rows[i].engine_bytes;
+		engine.records_max = rows[i].engine_records;
+		start(1);
+		open_session((struct giro_options){
+		    .datagram_bytes = rows[i].bytes,
+		    .datagram_records = rows[i].records,
+		});
+		run(1000);
+		cr_expect(engine.records_largest == rows[i].want_records, "row %u: %u records", i,
+			  (unsigned)engine.records_largest);
+		finish();
+	}
+}
+
+Test(session, open_says_what_is_wrong)
+{
+	static const struct {
+		const char *server;
+		uint32_t datagram_bytes, in_flight;
+		int error;
+		const char *says;
+	} rows[] = {
+	    {"", 0, 0, GIRO_BAD_ADDRESS, "HOST"},
+	    {"127.0.0.1:", 0, 0, GIRO_BAD_ADDRESS, "port"},
+	    {"127.0.0.1:0", 0, 0, GIRO_BAD_ADDRESS, "port"},
+	    {"127.0.0.1:65536", 0, 0, GIRO_BAD_ADDRESS, "port"},
+	    {"127.0.0.1:7400x", 0, 0, GIRO_BAD_ADDRESS, "port"},
+	    {"127.0.0.1:1", 0, 0, GIRO_NO_ANSWER, "nothing listens"},
+	    {"127.0.0.1:7400", 1247, 0, GIRO_BAD_OPTION, "datagram_bytes"},
+	    {"127.0.0.1:7400", 8973, 0, GIRO_BAD_OPTION, "datagram_bytes"},
+	    {"127.0.0.1:7400", 0, 16385, GIRO_BAD_OPTION, "in_flight"},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct giro_options options = {
+		    .bytes = sizeof(options),
+		    .datagram_bytes = rows[i].datagram_bytes,
+		    .in_flight = rows[i].in_flight,
+		    .open_timeout_ms = 1000,
+		};
+		char message[GIRO_MESSAGE_BYTES];
+		const int error = giro_open(&giro, rows[i].server, &options, message);
+		cr_expect(error == rows[i].error, "row %u: %s", i, giro_outcome_name(error));
+		cr_expect(giro == NULL);
+		cr_expect(strstr(message, rows[i].says) != NULL, "row %u: \"%s\"", i, message);
+	}
+}
+
+Test(session, open_tells_apart_what_answers)
+{
+	static const struct {
+		bool bad_info, silent;
+		uint16_t version_max;
+		int error;
+	} rows[] = {
+	    {true, false, 1, GIRO_BAD_INFO},
+	    {false, true, 1, GIRO_NO_ANSWER},
+	    {false, false, 2, GIRO_BAD_VERSION},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct giro_options options = {
+		    .bytes = sizeof(options),
+		    .open_timeout_ms = rows[i].silent ? 300 : 20000,
+		};
+		memset(&engine, 0, sizeof(engine));
+		engine.bad_info = rows[i].bad_info;
+		engine.silent = rows[i].silent;
+		engine.version_max = rows[i].version_max;
+		start(1);
+		const int error = giro_open(&giro, stand_in_server(&engine), &options, NULL);
+		cr_expect(error == rows[i].error, "row %u: %s", i, giro_outcome_name(error));
+		stand_in_end(&engine);
+	}
+}
+
+Test(session, each_record_goes_to_its_shard_once)
+{
+	start(4);
+	open_session((struct giro_options){0});
+	run(20000);
+	cr_expect(done() == 20000);
+	cr_expect(engine.executed == 20000);
+	cr_expect(engine.wrong_port == 0);
+	cr_expect(engine.misplaced == 0);
+	cr_expect(giro_statistics(giro)->replies_bad == 0);
+	finish();
+}
+
+/* A fixed mixture, by a counter, so that each run meets all of it. */
+static enum fate mixture(struct stand_in *stand_in, unsigned n)
+{
+	static const enum fate fates[] = {
+	    ANSWER,	LOSE_REQUEST, TWICE, LATE,   LOSE_REPLY, ANSWER, DAMAGED,
+	    BUSY_WHOLE, LATE,	      TWICE, ANSWER, ANSWER,	 LATE,
+	};
+
+	(void)stand_in;
+	return fates[n % (sizeof(fates) / sizeof(fates[0]))];
+}
+
+Test(session, survives_loss_repetition_reordering_and_damage)
+{
+	engine.fate = mixture;
+	start(4);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	run(5000);
+	cr_expect(done() == 5000);
+	cr_expect(engine.executed == 5000);
+	const struct giro_statistics *statistics = giro_statistics(giro);
+	cr_expect(statistics->retransmits > 0);
+	cr_expect(statistics->replies_stale > 0);
+	cr_expect(statistics->replies_bad > 0);
+	cr_expect(statistics->datagrams_busy > 0);
+	cr_expect(statistics->completions == 5000);
+	finish();
+}
+
+/* By the record: every third is PENDING twice, every fourth BUSY once. */
+static unsigned hesitant(struct stand_in *stand_in, uint64_t id_lo, unsigned times)
+{
+	(void)stand_in;
+	if (id_lo % 3 == 0 && times < 2)
+		return GIRO_PENDING;
+	if (id_lo % 4 == 1 && times < 1)
+		return GIRO_BUSY;
+	return id_lo % 5 == 0 ? GIRO_INSUFFICIENT_FUNDS : GIRO_OK;
+}
+
+Test(session, sends_again_only_what_was_transient)
+{
+	engine.judge = hesitant;
+	start(2);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	run(5000);
+	cr_expect(engine.executed == 5000);
+	cr_expect(done() + tally.by_outcome[GIRO_INSUFFICIENT_FUNDS + 16] == 5000);
+	cr_expect(tally.by_outcome[GIRO_INSUFFICIENT_FUNDS + 16] > 0);
+	cr_expect(giro_statistics(giro)->records_pending > 0);
+	cr_expect(giro_statistics(giro)->records_busy > 0);
+	/* A wait for the disk of this machine may look like a loss; without one, none is sent
+	 * without need. */
+	if (giro_statistics(giro)->retransmits == 0)
+		cr_expect(engine.needless_repeats == 0);
+	finish();
+}
+
+Test(session, follows_a_map_that_changes_under_it)
+{
+	start(4);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	run(2000);
+	engine.rotate = 1;
+	engine.map_version = 2;
+	/* A map that was read just now is not read again at once. */
+	const double deadline = now_s() + DEADLINE_S;
+	while (giro_info(giro)->map_version != 2) {
+		run(1000);
+		cr_expect(done() == 1000);
+		cr_assert(now_s() < deadline);
+	}
+	cr_expect(giro_statistics(giro)->map_refreshes >= 1);
+	cr_expect(giro_statistics(giro)->records_misplaced > 0);
+	/* With the new map all goes to the right port again. */
+	engine.wrong_port = 0;
+	engine.misplaced = 0;
+	run(2000);
+	cr_expect(engine.wrong_port == 0);
+	cr_expect(engine.misplaced == 0);
+	finish();
+}
+
+/* The map changes without a new version: WRONG_SHARD is all that the client hears of it. */
+Test(session, a_misplaced_record_alone_makes_it_read_the_map)
+{
+	start(4);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	engine.rotate = 3;
+	for (unsigned i = 0; i < 20; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	memset(&tally, 0, sizeof(tally));
+	const double deadline = now_s() + DEADLINE_S;
+	while (tally.completions < 20 && now_s() < deadline)
+		collect(20, 10000);
+	cr_expect(done() == 20);
+	cr_expect(giro_statistics(giro)->records_misplaced > 0);
+	cr_expect(giro_statistics(giro)->map_refreshes > 0);
+	cr_expect(engine.executed_again == 0);
+	finish();
+}
+
+Test(session, survives_a_restart_of_the_engine)
+{
+	const double deadline = now_s() + DEADLINE_S;
+
+	start(2);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	run(1000);
+	stand_in_stop(&engine);
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < 500; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	while (giro_statistics(giro)->unreachable == 0 || giro_statistics(giro)->retransmits == 0) {
+		collect(500, 1000);
+		cr_assert(now_s() < deadline);
+	}
+	cr_expect(tally.completions == 0);
+	stand_in_start(&engine);
+	while (tally.completions < 500) {
+		collect(500, 1000);
+		cr_assert(now_s() < deadline);
+	}
+	cr_expect(done() == 500);
+	cr_expect(engine.executed == 1500);
+	cr_expect(engine.altered_repeats == 0);
+	finish();
+}
+
+Test(session, survives_a_restart_with_fewer_shards_and_smaller_datagrams)
+{
+	const double deadline = now_s() + DEADLINE_S;
+
+	start(4);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	run(1000);
+	stand_in_stop(&engine);
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < 500; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	while (giro_statistics(giro)->retransmits == 0) {
+		collect(500, 1000);
+		cr_assert(now_s() < deadline);
+	}
+	engine.shards = 2;
+	engine.records_max = 5;
+	engine.records_largest = 0;
+	engine.map_version = 2;
+	stand_in_start(&engine);
+	while (tally.completions < 500) {
+		collect(500, 1000);
+		cr_assert(now_s() < deadline);
+	}
+	cr_expect(done() == 500);
+	cr_expect(engine.executed_again == 0);
+	engine.records_largest = 0;
+	run(500);
+	cr_expect(engine.records_largest == 5);
+	cr_expect(giro_info(giro)->shards == 2);
+	finish();
+}
+
+static enum fate lose_all(struct stand_in *stand_in, unsigned n)
+{
+	(void)n;
+	return stand_in->rotate == 0 ? LOSE_REPLY : ANSWER;
+}
+
+Test(session, a_time_out_is_told_and_the_same_id_tells_the_outcome)
+{
+	engine.fate = lose_all;
+	start(1);
+	open_session((struct giro_options){.timeout_ms = 300});
+	const struct giro_transfer record = transfer(0);
+	cr_expect(giro_transfer_wait(giro, &record) == GIRO_TIMED_OUT);
+	cr_expect(giro_statistics(giro)->timeouts == 1);
+	cr_assert(engine.executed == 1);
+	cr_expect(giro_outstanding(giro) == 0);
+	engine.rotate = 1; /* with one shard: answer from now on */
+	const double deadline = now_s() + DEADLINE_S;
+	int outcome = GIRO_TIMED_OUT;
+	while (outcome == GIRO_TIMED_OUT && now_s() < deadline)
+		outcome = giro_transfer_wait(giro, &record);
+	cr_expect(outcome == GIRO_OK);
+	cr_expect(engine.executed == 1);
+	cr_expect(stand_in_times(&engine, record.id.lo, record.id.hi) >= 2);
+	finish();
+}
+
+Test(session, all_time_out_once_when_nothing_answers)
+{
+	engine.fate = lose_all;
+	start(1);
+	open_session((struct giro_options){.timeout_ms = 400, .in_flight = 8});
+	run(3000);
+	cr_expect(tally.by_outcome[GIRO_TIMED_OUT + 16] == 3000);
+	finish();
+}
+
+static enum fate answer_the_first_copy_only(struct stand_in *stand_in, unsigned n)
+{
+	(void)stand_in;
+	return n == 0 ? LATE : LATE_INSTEAD;
+}
+
+Test(session, the_reply_to_any_copy_counts)
+{
+	engine.fate = answer_the_first_copy_only;
+	start(1);
+	open_session((struct giro_options){.timeout_ms = 20000});
+	run(22);
+	cr_expect(done() == 22);
+	cr_expect(giro_statistics(giro)->retransmits > 0);
+	finish();
+}
+
+/* A window that stays full: the engine says BUSY to whatever comes. */
+static unsigned always_busy(struct stand_in *stand_in, uint64_t id_lo, unsigned times)
+{
+	(void)id_lo;
+	(void)times;
+	return stand_in->rotate == 0 ? GIRO_BUSY : GIRO_OK;
+}
+
+Test(session, busy_for_long_is_asked_ever_more_rarely)
+{
+	engine.judge = always_busy;
+	start(1);
+	open_session((struct giro_options){.timeout_ms = 1500});
+	const struct giro_transfer record = transfer(0);
+	cr_expect(giro_transfer_wait(giro, &record) == GIRO_TIMED_OUT);
+	/* 1.5 s of 2 ms waits would be hundreds. */
+	const unsigned times = stand_in_times(&engine, record.id.lo, record.id.hi);
+	cr_expect(times >= 2 && times < 30, "%u", times);
+	finish();
+}
+
+static enum fate garble(struct stand_in *stand_in, unsigned n)
+{
+	(void)stand_in;
+	return n < 2 ? GARBLED : ANSWER;
+}
+
+Test(session, a_reply_that_contradicts_its_request_is_ignored)
+{
+	engine.fate = garble;
+	start(1);
+	open_session((struct giro_options){0});
+	run(22);
+	cr_expect(done() == 22);
+	cr_expect(giro_statistics(giro)->replies_bad > 0);
+	finish();
+}
+
+static enum fate wrong_version(struct stand_in *stand_in, unsigned n)
+{
+	(void)stand_in;
+	(void)n;
+	return VERSION_WHOLE;
+}
+
+Test(session, a_refusal_of_the_datagram_is_each_records_outcome)
+{
+	engine.fate = wrong_version;
+	start(1);
+	open_session((struct giro_options){0});
+	run(100);
+	cr_expect(tally.by_outcome[GIRO_BAD_VERSION + 16] == 100);
+	cr_expect(engine.executed == 0);
+	finish();
+}
+
+Test(session, another_log_ends_the_session)
+{
+	const double deadline = now_s() + DEADLINE_S;
+
+	start(2);
+	open_session((struct giro_options){.timeout_ms = 50000});
+	run(100);
+	stand_in_stop(&engine);
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < 100; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	engine.log_id = 12;
+	engine.fate = lose_all; /* so that INFO speaks first */
+	stand_in_start(&engine);
+	while (tally.completions < 100) {
+		collect(100, 10000);
+		cr_assert(now_s() < deadline);
+	}
+	cr_expect(tally.by_outcome[GIRO_LOG_CHANGED + 16] == 100);
+	const struct giro_transfer record = transfer(0);
+	cr_expect(giro_submit_transfer(giro, &record, 0) == GIRO_LOG_CHANGED);
+	cr_expect(giro_transfer_wait(giro, &record) == GIRO_LOG_CHANGED);
+	finish();
+}
+
+Test(session, is_full_at_its_capacity_and_not_before)
+{
+	struct giro_completion completion;
+
+	engine.fate = lose_all;
+	start(1);
+	open_session((struct giro_options){.timeout_ms = 300, .in_flight = 1});
+	unsigned submitted = 0;
+	struct giro_transfer record;
+	for (;;) {
+		record = transfer(submitted);
+		if (giro_submit_transfer(giro, &record, submitted) != 0)
+			break;
+		submitted++;
+	}
+	cr_expect(submitted == giro_capacity(giro));
+	cr_expect(giro_outstanding(giro) == submitted);
+	/* Completions that nobody takes keep the session full. */
+	const double deadline = now_s() + DEADLINE_S;
+	while (giro_statistics(giro)->timeouts < submitted && now_s() < deadline)
+		giro_poll(giro, NULL, 0, 0);
+	cr_expect(giro_submit_transfer(giro, &record, 0) == GIRO_FULL);
+	cr_expect(giro_transfer_wait(giro, &record) == GIRO_FULL);
+	cr_assert(giro_poll(giro, &completion, 1, 0) == 1);
+	cr_expect(completion.context == 0);
+	cr_expect(completion.outcome == GIRO_TIMED_OUT);
+	cr_expect(giro_submit_transfer(giro, &record, 0) == 0);
+	finish();
+}
+
+/* An event loop that does nothing unless the descriptor is readable. */
+Test(session, its_descriptor_drives_an_event_loop)
+{
+	const double deadline = now_s() + DEADLINE_S;
+
+	engine.fate = mixture;
+	start(4);
+	open_session((struct giro_options){.timeout_ms = 50000, .linger_us = 500});
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < 3000; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	collect(3000, 0);
+	while (tally.completions < 3000) {
+		struct pollfd readable = {.fd = giro_fd(giro), .events = POLLIN};
+		cr_assert(poll(&readable, 1, DEADLINE_S * 1000) == 1, "the descriptor sleeps");
+		collect(3000, 0);
+		cr_assert(now_s() < deadline);
+	}
+	cr_expect(done() == 3000);
+	finish();
+}
+
+Test(session, blocking_calls_leave_other_completions_alone)
+{
+	start(2);
+	open_session((struct giro_options){0});
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < 100; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	const struct giro_transfer record = transfer(7);
+	cr_expect(giro_transfer_wait(giro, &record) == GIRO_OK);
+	const double deadline = now_s() + DEADLINE_S;
+	while (tally.completions < 100 && now_s() < deadline)
+		collect(100, 10000);
+	cr_expect(tally.completions == 100);
+	finish();
+}
+
+Test(session, looks_up_accounts_and_transfers)
+{
+	struct giro_account found = {0};
+
+	engine.judge = hesitant;
+	start(2);
+	open_session((struct giro_options){0});
+	cr_expect(giro_account_wait(giro, account(3), &found) == GIRO_OK);
+	cr_expect(found.account.lo == 4 && found.account.hi == 77);
+	cr_expect(found.balance == -5);
+	cr_expect(found.held == 6);
+	cr_expect(found.incoming == 7);
+	cr_expect(found.floor == -8);
+	cr_expect(found.ledger == 9);
+	cr_expect(found.flags == GIRO_ACCOUNT_FROZEN);
+	cr_expect(found.epoch == 78);
+	const struct giro_id missing = {.lo = 1, .hi = 404};
+	cr_expect(giro_account_wait(giro, missing, &found) == GIRO_ACCOUNT_NOT_FOUND);
+
+	struct giro_transfer record = transfer(1);
+	record.id.lo = record.id.lo / 60 * 60 + 5; /* refused by the script, at once */
+	cr_expect(giro_transfer_wait(giro, &record) == GIRO_INSUFFICIENT_FUNDS);
+	cr_expect(giro_transfer_outcome_wait(giro, record.id, record.debit) ==
+		  GIRO_INSUFFICIENT_FUNDS);
+	cr_expect(giro_transfer_outcome_wait(giro, giro_id_new(giro), record.debit) ==
+		  GIRO_TRANSFER_NOT_FOUND);
+	finish();
+}
+
+Test(session, account_operations_and_ping)
+{
+	uint64_t round_trip_us = 0;
+
+	start(2);
+	open_session((struct giro_options){0});
+	cr_expect(giro_account_create(giro, account(1), 1, 0) == GIRO_OK);
+	cr_expect(giro_account_freeze(giro, account(1)) == GIRO_OK);
+	cr_expect(giro_account_unfreeze(giro, account(1)) == GIRO_OK);
+	cr_expect(giro_account_close(giro, account(1)) == GIRO_OK);
+	cr_expect(engine.executed == 4);
+	cr_expect(engine.malformed == 0);
+	const unsigned infos = engine.infos;
+	cr_expect(giro_ping(giro, 5000, &round_trip_us) == 0);
+	cr_expect(engine.infos > infos);
+	stand_in_stop(&engine);
+	cr_expect(giro_ping(giro, 200, &round_trip_us) == GIRO_TIMED_OUT);
+	stand_in_start(&engine);
+	cr_expect(giro_ping(giro, 5000, &round_trip_us) == 0);
+	finish();
+}
+
+/* Offset of the engine's clock against ahead_ms = 5000: ids carry this machine's time unless the
+ * two are too far apart. */
+Test(session, ids_follow_the_engines_clock_when_this_one_is_far_off)
+{
+	static const struct {
+		int64_t offset_ms;
+		bool corrected;
+	} rows[] = {{0, false}, {-3000, false}, {3000, false}, {-3600000, true}, {3600000, true}};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct timespec now;
+		memset(&engine, 0, sizeof(engine));
+		engine.clock_offset_ms = rows[i].offset_ms;
+		start(1);
+		open_session((struct giro_options){0});
+		clock_gettime(CLOCK_REALTIME, &now);
+		const int64_t wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+		const int64_t id_ms = (int64_t)(giro_id_new(giro).hi >> 16);
+		const int64_t want_ms = rows[i].corrected ? wall_ms + rows[i].offset_ms : wall_ms;
+		cr_expect(id_ms > want_ms - 60000 && id_ms < want_ms + 60000, "row %u", i);
+		finish();
+	}
+}
