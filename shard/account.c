@@ -10,7 +10,7 @@ static uint64_t line_count(uint64_t count_max)
 {
 	uint64_t lines = 16;
 
-	while (lines / 4 * 3 < count_max)
+	while (lines / 2 < count_max)
 		lines *= 2;
 	return lines;
 }

@@ -98,6 +98,16 @@ static uint64_t prefetch(const struct shard *shard, const struct shard_input *in
 	return hash;
 }
 
+/* The second look, when the first lines are there. */
+static void prefetch_next(const struct shard *shard, const struct shard_input *input)
+{
+	if (input->kind != SHARD_INPUT_TRANSFER)
+		return;
+	account_prefetch_next(&shard->accounts, input->transfer.debit, input->hash);
+	if (input->peer == shard->index)
+		account_prefetch_next(&shard->accounts, input->transfer.credit, input->credit_hash);
+}
+
 void shard_apply(struct shard *shard, const struct shard_input *inputs, uint32_t count,
 		 struct shard_effects *effects)
 {
@@ -106,6 +116,8 @@ void shard_apply(struct shard *shard, const struct shard_input *inputs, uint32_t
 	CHECK(count <= SHARD_BURST_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		id_hashes[i] = prefetch(shard, &inputs[i]);
+	for (uint32_t i = 0; i < count; i++)
+		prefetch_next(shard, &inputs[i]);
 	for (uint32_t i = 0; i < count; i++) {
 		switch (inputs[i].kind) {
 		case SHARD_INPUT_TRANSFER:

@@ -25,20 +25,20 @@ static struct id128 id_of(uint64_t number)
 	return (struct id128){.lo = number};
 }
 
-Test(account, table_is_at_most_three_quarters_full)
+Test(account, table_is_at_most_half_full)
 {
 	static const struct {
 		uint64_t count_max;
 		uint64_t lines;
 	} rows[] = {
-	    {1, 16},	{12, 16},   {13, 32},	{24, 32},	    {25, 64},
-	    {100, 256}, {192, 256}, {193, 512}, {1 << 20, 1 << 21},
+	    {1, 16},	{8, 16},    {9, 32},	{16, 32},	    {17, 64},
+	    {100, 256}, {128, 256}, {129, 512}, {1 << 20, 1 << 21},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		cr_expect_eq(account_table_bytes(rows[i].count_max), rows[i].lines * CACHE_LINE,
 			     "row %zu", i);
-		cr_expect_leq(rows[i].count_max * 4, rows[i].lines * 3, "row %zu", i);
+		cr_expect_leq(rows[i].count_max * 2, rows[i].lines, "row %zu", i);
 	}
 }
 
@@ -112,9 +112,9 @@ Test(account, limit_is_the_number_given_not_the_lines)
 Test(account, probing_wraps_around_the_end)
 {
 	struct account_table table;
-	void *lines = lines_alloc(12);
+	void *lines = lines_alloc(8);
 
-	account_table_init(&table, lines, 12);
+	account_table_init(&table, lines, 8);
 	for (uint64_t i = 1; i <= 4; i++) {
 		const struct account *account = account_add(&table, id_of(i), hash_at(15), 1, 0);
 		cr_assert_eq(account - table.lines, (ptrdiff_t)((14 + i) % 16));
