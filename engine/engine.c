@@ -45,7 +45,7 @@ static uint32_t worker_shards(const struct engine *engine, uint32_t worker)
 static uint32_t message_ring_size(const struct engine *engine, uint32_t from, uint32_t to)
 {
 	return worker_messages_max(worker_shards(engine, from), worker_shards(engine, to),
-				   engine->config.limits.rows);
+				   &engine->config.limits);
 }
 
 static struct net_port_config port_config(const struct engine *engine)
@@ -425,6 +425,7 @@ static int close_log(struct engine *engine)
 			LOG_ERROR("the log was not closed: %s", strerror(-error));
 			return -1;
 		}
+		idle_rest(&engine->idle);
 	}
 	int64_t closed =
 	    log_writer_mark(&engine->recovery.writer, WAL_CLOSE, last + 1, clock_ms(CLOCK_REALTIME),

@@ -35,16 +35,16 @@ static int check_meta(const struct recovery *recovery, const struct wal_reader *
 }
 
 /* Shards are made from the first block on: a log whose beginning is missing would give others. */
-static int check_beginning(const struct recovery *recovery, const struct wal_block_header *first,
+static int check_beginning(const struct recovery *recovery, const struct wal_tail *start,
 			   char error[RECOVERY_ERROR_MAX])
 {
-	if (first->seq == 0)
+	if (start->next_seq == 0)
 		return 0;
 	snprintf(error, RECOVERY_ERROR_MAX,
 		 "the log at %s begins with block %llu in segment %llu: the segments before it are "
 		 "missing. Restore them from a backup or a replica",
-		 recovery->options.log, (unsigned long long)first->seq,
-		 (unsigned long long)first->segment);
+		 recovery->options.log, (unsigned long long)start->next_seq,
+		 (unsigned long long)start->segment);
 	return -1;
 }
 
@@ -61,9 +61,6 @@ static int replay_log(struct recovery *recovery, struct wal_reader *reader,
 
 	replay_init(&replay, shards, recovery->options.limits->shards);
 	while ((next = wal_reader_next(reader, &block)) == WAL_NEXT_BLOCK) {
-		if (replay.counts.blocks == 0 &&
-		    check_beginning(recovery, block.header, error) != 0)
-			return -1;
 		if (block.header->segment != segment && check_meta(recovery, reader, error) != 0)
 			return -1;
 		segment = block.header->segment;
@@ -116,7 +113,9 @@ int recovery_read(struct recovery *recovery, struct wal_disk *disk,
 		recovery->reader_counts = reader.counts;
 		return -1;
 	}
-	int failed = replay_log(recovery, &reader, shards, error);
+	int failed = check_beginning(recovery, wal_reader_tail(&reader), error);
+	if (failed == 0)
+		failed = replay_log(recovery, &reader, shards, error);
 	recovery->tail = *wal_reader_tail(&reader);
 	recovery->reader_counts = reader.counts;
 	wal_reader_close(&reader);

@@ -122,11 +122,15 @@ struct worker {
 };
 
 /* Messages that can be under way at once from a worker with `from_shards` shards to one with
- * `to_shards`: the size of the ring between them, which then can never be full. Each row has one,
- * and both sides' rows send over the same ring. */
-static inline uint32_t worker_messages_max(uint32_t from_shards, uint32_t to_shards, uint32_t rows)
+ * `to_shards`: the size of the ring between them, which then can never be full. Both sides' rows
+ * send over the same ring. A row has one message under way; but where tries time out, the CANCEL
+ * may follow a TRY that has not been taken yet, and the ACK its VOTE. */
+static inline uint32_t worker_messages_max(uint32_t from_shards, uint32_t to_shards,
+					   const struct shard_limits *limits)
 {
-	return from_shards * to_shards * 2 * rows;
+	uint32_t messages_of_row = limits->try_timeout_ms != 0 ? 2 : 1;
+
+	return from_shards * to_shards * 2 * limits->rows * messages_of_row;
 }
 
 /* Bytes of memory for a worker with these many shards and requests. */

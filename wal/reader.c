@@ -143,6 +143,7 @@ int wal_reader_open(struct wal_reader *reader, struct wal_disk *disk,
 	if (first == WAL_OLDEST)
 		first = reader->entries[0].segment;
 	reader->position.segment = first;
+	reader->position.flush_from = first;
 	if (entry_of(reader, first) == NULL)
 		error = wal_fault_segment(reader, first, WAL_REASON_SEGMENT_MISSING);
 	else
@@ -272,6 +273,8 @@ static int accept(struct wal_reader *reader, const struct wal_block *block, int 
 	position->epoch = header->epoch;
 	position->time_ms = header->time_ms;
 	position->closed = header->type == WAL_CLOSE;
+	if (header->durable_count >= reader->header->first_seq)
+		position->flush_from = header->segment;
 	return WAL_NEXT_BLOCK;
 }
 
@@ -343,6 +346,10 @@ static int judge(struct wal_reader *reader, struct wal_block *block, struct plac
 		return wal_fault_segment(reader, reader->position.segment,
 					 WAL_REASON_SEGMENT_HEADER);
 	count_ending(reader, places, &search);
+	/* A first segment with a header alone: the block that it announces never was, and the next
+	 * one will differ in time. The segment is begun anew. */
+	if (reader->counts.blocks == 0)
+		reader->position.offset = 0;
 	bool clean =
 	    search.valid_count == 0 && places->next_header != WAL_REASON_CHECKSUM &&
 	    (!reader->begun || places->here == WAL_REASON_ZERO ||

@@ -85,6 +85,7 @@ struct wal_tail {
 	uint64_t segment; /* position of the next block; offset zero: segment not begun */
 	uint64_t offset;
 	uint64_t next_seq;
+	uint64_t flush_from; /* blocks in segments before this one are known to be durable */
 	struct wal_hash prev_hash;
 	uint64_t incarnation; /* of the last block; zero in an empty log */
 	uint64_t epoch;	      /* of the last block; zero in an empty log */

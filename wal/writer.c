@@ -50,6 +50,18 @@ static int take_pages(struct wal_writer *writer)
 	return 0;
 }
 
+/* What a dead process had in flight may lie in several segments. */
+static int flush_found(struct wal_disk *disk, const struct wal_tail *tail)
+{
+	int error = 0;
+
+	if (tail->offset == 0)
+		return 0;
+	for (uint64_t segment = tail->flush_from; error == 0 && segment <= tail->segment; segment++)
+		error = disk->ops->flush(disk, segment);
+	return error;
+}
+
 int wal_writer_open(struct wal_writer *writer, struct wal_disk *disk, struct wal_preparer *preparer,
 		    const struct wal_writer_config *config, const struct wal_tail *tail)
 {
@@ -65,7 +77,7 @@ int wal_writer_open(struct wal_writer *writer, struct wal_disk *disk, struct wal
 	if (writer->tail.log_id == 0)
 		return -EINVAL;
 
-	int error = tail->offset == 0 ? 0 : disk->ops->flush(disk, tail->segment);
+	int error = flush_found(disk, tail);
 	if (error == 0)
 		error = take_pages(writer);
 	if (error != 0)
