@@ -6,7 +6,7 @@
  *      taken from the debit (coordinator CONFIRMING), not yet given to the credit (participant
  *      not CONFIRMED);
  *   2. balance - held >= floor for every account;
- *   3. held and incoming are exactly what the unfinished rows say.
+ *   3. held and incoming, each summed over all accounts, are what the unfinished rows sum to.
  *
  * Allocates; for tools and tests, not for the engine's hot path.
  */

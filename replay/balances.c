@@ -19,36 +19,71 @@ struct request {
 	bool csv;
 };
 
-/* RFC 3339: 2026-11-24T08:00:00[.123](Z|+01:00). The fraction is cut to milliseconds. */
+/* Does the text begin as the pattern, in which 0 stands for any digit? */
+static bool begins_as(const char *text, const char *pattern)
+{
+	for (; *pattern != '\0'; text++, pattern++) {
+		bool digit = *text >= '0' && *text <= '9';
+		if (*pattern == '0' ? !digit : *text != *pattern)
+			return false;
+	}
+	return true;
+}
+
+/* Is there such a day in the calendar? */
+static bool day_exists(const struct tm *fields)
+{
+	struct tm day = {
+	    .tm_year = fields->tm_year,
+	    .tm_mon = fields->tm_mon,
+	    .tm_mday = fields->tm_mday,
+	};
+
+	return timegm(&day) != -1 && day.tm_mday == fields->tm_mday;
+}
+
+/* ".123": cut to milliseconds. Moves *text behind it; false when there are no digits. */
+static bool parse_fraction(const char **text, long *milliseconds)
+{
+	long place = 100;
+
+	if (**text != '.')
+		return true;
+	if (!begins_as(++*text, "0"))
+		return false;
+	for (; begins_as(*text, "0"); ++*text, place /= 10)
+		*milliseconds += (**text - '0') * place;
+	return true;
+}
+
+/* "Z" or "+01:00", to the end of the text. */
+static bool parse_offset(const char *text, long *seconds)
+{
+	if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
+		return true;
+	if ((!begins_as(text, "+00:00") && !begins_as(text, "-00:00")) || text[6] != '\0')
+		return false;
+	long hours = strtol(text + 1, NULL, 10);
+	long minutes = strtol(text + 4, NULL, 10);
+	*seconds = (hours * 3600 + minutes * 60) * (*text == '-' ? -1 : 1);
+	return hours < 24 && minutes < 60;
+}
+
+/* RFC 3339: 2026-11-24T08:00:00[.123](Z|+01:00). */
 static bool parse_time(const char *text, uint64_t *time_ms)
 {
 	struct tm fields = {0};
 	long milliseconds = 0;
-	int sign;
-	int hours = 0;
-	int minutes = 0;
-	int used = 0;
+	long offset = 0;
 
+	if (!begins_as(text, "0000-00-00T00:00:00"))
+		return false;
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &fields);
-	if (rest == NULL)
+	if (rest == NULL || fields.tm_sec > 60 || !day_exists(&fields) ||
+	    !parse_fraction(&rest, &milliseconds) || !parse_offset(rest, &offset))
 		return false;
-	if (*rest == '.') {
-		long place = 100;
-		for (rest++; *rest >= '0' && *rest <= '9'; rest++, place /= 10)
-			milliseconds += (*rest - '0') * place;
-	}
-	if (*rest == 'Z' || *rest == 'z') {
-		rest++;
-		sign = 1;
-	} else if ((*rest == '+' || *rest == '-') &&
-		   sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) == 2 && used == 5) {
-		sign = *rest == '+' ? 1 : -1;
-		rest += 1 + used;
-	} else {
-		return false;
-	}
-	time_t seconds = timegm(&fields) - sign * (hours * 3600 + minutes * 60);
-	if (*rest != '\0' || seconds < 0)
+	time_t seconds = timegm(&fields) - offset;
+	if (seconds < 0)
 		return false;
 	*time_ms = (uint64_t)seconds * 1000 + (uint64_t)milliseconds;
 	return true;
@@ -62,18 +97,14 @@ static bool parse_request(int argc, char **argv, struct request *request)
 	    {"csv", no_argument, NULL, 'c'},
 	    {NULL, 0, NULL, 0},
 	};
-	char *end;
 	int option;
 
 	*request = (struct request){.epoch_max = UINT64_MAX, .time_max = UINT64_MAX};
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'e':
-			request->epoch_max = strtoull(optarg, &end, 10);
-			if (*optarg < '0' || *optarg > '9' || *end != '\0') {
-				command_error("--at-epoch wants a number, not '%s'", optarg);
+			if (!command_parse_epoch(optarg, &request->epoch_max))
 				return false;
-			}
 			break;
 		case 't':
 			if (!parse_time(optarg, &request->time_max)) {

@@ -6,6 +6,7 @@
 #ifndef GIRO_REPLAY_COMMAND_H
 #define GIRO_REPLAY_COMMAND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/id.h"
@@ -17,6 +18,9 @@ enum node_end command_dump(int argc, char **argv);
 
 /* Prints one line "giro-replay: ..." to stderr. */
 __attribute__((format(printf, 1, 2))) void command_error(const char *format, ...);
+
+/* Reads an epoch given on the command line. Returns false, after a complaint, when it is none. */
+bool command_parse_epoch(const char *text, uint64_t *epoch);
 
 /* Writes a 128-bit number in decimal; `text` has room for 48 bytes. Returns text. */
 char *command_id_text(struct id128 id, char text[48]);

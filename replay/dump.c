@@ -129,18 +129,6 @@ static bool print_block(const struct wal_block *block)
 	return true;
 }
 
-static bool parse_epoch(const char *text, uint64_t *epoch)
-{
-	char *end;
-
-	*epoch = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end != '\0') {
-		command_error("an epoch is a number, not '%s'", text);
-		return false;
-	}
-	return true;
-}
-
 enum node_end command_dump(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -155,7 +143,7 @@ enum node_end command_dump(int argc, char **argv)
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == '?' || !parse_epoch(optarg, option == 'f' ? &from : &to))
+		if (option == '?' || !command_parse_epoch(optarg, option == 'f' ? &from : &to))
 			return NODE_USAGE;
 	}
 	if (optind + 1 != argc) {
@@ -174,7 +162,7 @@ enum node_end command_dump(int argc, char **argv)
 		}
 		node_skip(&node);
 	}
-	if (end != NODE_SOUND)
+	if (end != NODE_SOUND && node.text[0] != '\0')
 		command_error("%s", node.text);
 	node_close(&node);
 	return end;

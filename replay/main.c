@@ -2,9 +2,11 @@
  *
  * giro-replay: asks the log.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,6 +39,18 @@ void command_error(const char *format, ...)
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
+}
+
+bool command_parse_epoch(const char *text, uint64_t *epoch)
+{
+	char *end;
+
+	errno = 0;
+	*epoch = strtoull(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0)
+		return true;
+	command_error("an epoch is a number, not '%s'", text);
+	return false;
 }
 
 char *command_id_text(struct id128 id, char text[48])

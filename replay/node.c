@@ -115,7 +115,16 @@ bool node_peek(struct node *node, struct wal_block *block, enum node_end *end)
 		*end = next == WAL_NEXT_END    ? NODE_SOUND
 		       : next == WAL_NEXT_TORN ? NODE_TORN
 					       : end_of_error(next);
-		snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
+		const struct wal_tail *tail = wal_reader_tail(&node->reader);
+		if (*end == NODE_TORN)
+			snprintf(
+			    node->text, sizeof(node->text),
+			    "a torn tail begins where block %llu should be (segment %llu, offset "
+			    "%llu); nothing behind it was acknowledged",
+			    (unsigned long long)tail->next_seq, (unsigned long long)tail->segment,
+			    (unsigned long long)tail->offset);
+		else
+			snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
 		return false;
 	}
 	node->peeked = true;
@@ -123,9 +132,32 @@ bool node_peek(struct node *node, struct wal_block *block, enum node_end *end)
 	return true;
 }
 
+/* Why a block cannot be applied to these shards, whatever it says; NODE_SOUND: it can. */
+static enum node_end check_start(struct node *node, const struct wal_block_header *header)
+{
+	if (node->limits.shards == 0) {
+		snprintf(node->text, sizeof(node->text),
+			 "the log was begun after it was opened: read it again");
+		return NODE_UNREADABLE;
+	}
+	if (node->replay.counts.blocks == 0 && header->seq != 0) {
+		snprintf(node->text, sizeof(node->text),
+			 "the log begins with block %llu in segment %llu: the segments before it "
+			 "are missing. Restore them from a backup or a replica",
+			 (unsigned long long)header->seq, (unsigned long long)header->segment);
+		return NODE_CORRUPT;
+	}
+	return NODE_SOUND;
+}
+
 bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
 		enum node_end *end)
 {
+	enum node_end start = check_start(node, block->header);
+	if (start != NODE_SOUND) {
+		*end = start;
+		return false;
+	}
 	int error = replay_block(&node->replay, block);
 
 	if (error == 0 && check_digests && block->header->type != WAL_DATA)

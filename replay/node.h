@@ -49,8 +49,8 @@ enum node_end node_open(struct node *node, const char *path);
  * node_skip(); false at the end, with `*end` how it ended. */
 bool node_peek(struct node *node, struct wal_block *block, enum node_end *end);
 
-/* Applies the block peeked at. With `check_digests` those of OPEN and CLOSE are compared. Returns
- * false with `*end` and the text when log and shards disagree. */
+/* Applies the block peeked at; the first must be the log's first. With `check_digests` those of OPEN
+ * and CLOSE are compared. Returns false with `*end` and the text when log and shards disagree. */
 bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
 		enum node_end *end);
 

@@ -160,9 +160,13 @@ static int replay_section(struct section *section)
 		if (bytes == 0)
 			return fault(section, "there is no whole record of a known kind");
 		struct shard_input *input = &section->inputs[section->count];
-		if (!shard_input_from_record(section->shard, &record, input))
-			return fault(section, "%s is not possible here",
-				     record_name(record.head.kind));
+		if (!shard_input_from_record(section->shard, &record, input)) {
+			/* Those read before it may be wrong too, and are told first. */
+			error = flush(section);
+			return error != 0 ? error
+					  : fault(section, "%s is not possible here",
+						  record_name(record.head.kind));
+		}
 		count_decided(&section->replay->counts, &record);
 		section->read += bytes;
 		section->count++;

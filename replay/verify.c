@@ -27,7 +27,7 @@ static void print_ledgers(const struct audit *audit)
 	}
 }
 
-static void print_counts(const struct node *node, double seconds)
+static void print_counts(const struct node *node, double seconds, enum node_end end)
 {
 	const struct replay_counts *counts = &node->replay.counts;
 	char time[32];
@@ -40,8 +40,9 @@ static void print_counts(const struct node *node, double seconds)
 	printf("transfers         %" PRIu64 " decided, %" PRIu64 " done, %" PRIu64
 	       " between shards\n",
 	       counts->transfers, counts->transfers_done, counts->transfers_cross);
-	printf("records           %" PRIu64 ", every outcome computed again and equal\n",
-	       counts->records);
+	printf("records           %" PRIu64 ", %s\n", counts->records,
+	       end == NODE_DIVERGED ? "equal until they differ"
+				    : "every outcome computed again and equal");
 	if (counts->transfers > 0)
 		printf("bytes a transfer  %.1f\n",
 		       (double)counts->record_bytes / (double)counts->transfers);
@@ -92,8 +93,10 @@ enum node_end command_verify(int argc, char **argv)
 		;
 	clock_gettime(CLOCK_MONOTONIC, &stop);
 
-	print_counts(&node, (double)(stop.tv_sec - start.tv_sec) +
-				(double)(stop.tv_nsec - start.tv_nsec) / 1e9);
+	print_counts(&node,
+		     (double)(stop.tv_sec - start.tv_sec) +
+			 (double)(stop.tv_nsec - start.tv_nsec) / 1e9,
+		     end);
 	if (end == NODE_SOUND || end == NODE_TORN)
 		end = audit(&node, end);
 	if (end != NODE_SOUND && node.text[0] != '\0')
