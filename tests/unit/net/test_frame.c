@@ -47,8 +47,8 @@ static void resize(struct bytes *frame, size_t size)
 
 static void put(uint8_t *bytes, size_t width, uint64_t value)
 {
-	for (size_t i = 0; i < width; i++)
-		bytes[i] = (uint8_t)(value >> 8 * (width - 1 - i));
+	for (size_t i = width; i-- > 0; value >>= 8)
+		bytes[i] = (uint8_t)value;
 }
 
 static unsigned get(const uint8_t *bytes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "log_session.h"
+#include "tests/unit/wal/log_session.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

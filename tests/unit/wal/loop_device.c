@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "loop_device.h"
+#include "tests/unit/wal/loop_device.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "memory_disk.h"
+#include "tests/unit/wal/memory_disk.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log_session.h"
-#include "memory_disk.h"
+#include "tests/unit/wal/log_session.h"
+#include "tests/unit/wal/memory_disk.h"
 
 #define SEGMENT (32u * WAL_PAGE)
 

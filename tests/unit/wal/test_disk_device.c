@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log_session.h"
-#include "loop_device.h"
+#include "tests/unit/wal/log_session.h"
+#include "tests/unit/wal/loop_device.h"
 
 #define SEGMENT (1u << 20)
 

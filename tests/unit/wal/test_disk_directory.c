@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log_session.h"
-#include "loop_device.h"
+#include "tests/unit/wal/log_session.h"
+#include "tests/unit/wal/loop_device.h"
 
 #define SEGMENT (1u << 20)
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory_disk.h"
+#include "tests/unit/wal/memory_disk.h"
 #include "wal/reader.h"
 #include "wal/verify.h"
 #include "wal/writer.h"

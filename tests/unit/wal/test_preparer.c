@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <time.h>
 
-#include "memory_disk.h"
+#include "tests/unit/wal/memory_disk.h"
 #include "wal/preparer.h"
 
 #define SEGMENT	   (16u * WAL_PAGE)

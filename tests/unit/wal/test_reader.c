@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log_session.h"
-#include "memory_disk.h"
+#include "tests/unit/wal/log_session.h"
+#include "tests/unit/wal/memory_disk.h"
 #include "wal/verify.h"
 
 #define SEGMENT (32u * WAL_PAGE)

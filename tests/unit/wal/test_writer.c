@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "log_session.h"
-#include "memory_disk.h"
+#include "tests/unit/wal/log_session.h"
+#include "tests/unit/wal/memory_disk.h"
 
 #define SEGMENT (32u * WAL_PAGE)
 
