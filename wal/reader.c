@@ -350,10 +350,13 @@ static int judge(struct wal_reader *reader, struct wal_block *block, struct plac
 	 * one will differ in time. The segment is begun anew. */
 	if (reader->counts.blocks == 0)
 		reader->position.offset = 0;
-	bool clean =
-	    search.valid_count == 0 && places->next_header != WAL_REASON_CHECKSUM &&
-	    (!reader->begun || places->here == WAL_REASON_ZERO ||
-	     places->here == WAL_REASON_SEGMENT_ENDS || places->here == WAL_REASON_INCARNATION);
+	/* Behind CLOSE there is nothing to cut: at most what earlier crashes left there, or an OPEN
+	 * that nothing followed. */
+	bool nothing_here =
+	    !reader->begun || reader->position.closed || places->here == WAL_REASON_ZERO ||
+	    places->here == WAL_REASON_SEGMENT_ENDS || places->here == WAL_REASON_INCARNATION;
+	bool nothing_next = reader->position.closed || places->next_header != WAL_REASON_CHECKSUM;
+	bool clean = search.valid_count == 0 && nothing_here && nothing_next;
 	if (clean)
 		reader->counts.ends_clean++;
 	else
