@@ -23,6 +23,7 @@
 
 #include "base/check.h"
 #include "shard/shard.h"
+#include "tests/bench/bench_random.h"
 
 #define BATCH	  8192 /* inputs made and then timed */
 #define LEDGER	  1
@@ -41,24 +42,9 @@ struct options {
 /* What one measurement gave. */
 struct result {
 	uint64_t transfers;
-	uint64_t cycles;
-	double seconds;
+	double seconds; /* of CPU: others on the machine do not count */
 	uint64_t log_bytes;
 };
-
-struct random {
-	uint64_t state;
-};
-
-/* splitmix64 (Steele, Lea, Flood, 2014) */
-static uint64_t random_next(struct random *random)
-{
-	uint64_t z = random->state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
 
 /* Zipf by rejection-inversion (Hormann, Derflinger, 1996). */
 struct zipf {
@@ -143,9 +129,7 @@ static uint64_t pick(struct world *world)
 
 	if (world->options.skew > 0)
 		return zipf_next(&world->zipf, &world->random);
-	return (
-	    uint64_t)((__extension__(unsigned __int128) random_next(&world->random) * accounts) >>
-		      64);
+	return random_below(&world->random, accounts);
 }
 
 /* Account n is spread over the shards by its number, here; the engine does it by slots. */
@@ -280,10 +264,8 @@ static struct result run_giro(struct world *world)
 			made++;
 		}
 		double start = seconds_now();
-		uint64_t cycles = __rdtsc();
 		for (uint32_t i = 0; i < BATCH; i += SHARD_BURST_MAX)
 			run_burst(world, world->inputs + i, SHARD_BURST_MAX, &log_bytes);
-		result.cycles += __rdtsc() - cycles;
 		result.seconds += seconds_now() - start;
 		result.transfers += BATCH;
 		result.log_bytes += log_bytes;
@@ -310,7 +292,6 @@ static struct result run_reference(const struct options *options)
 			lines[i][1] = random_next(&random) & table.mask;
 		}
 		double start = seconds_now();
-		uint64_t cycles = __rdtsc();
 		for (uint32_t i = 0; i < BATCH; i += SHARD_BURST_MAX) {
 			for (uint32_t j = i; j < i + SHARD_BURST_MAX; j++) {
 				__builtin_prefetch(&table.lines[lines[j][0]], 1);
@@ -321,11 +302,33 @@ static struct result run_reference(const struct options *options)
 				table.lines[lines[j][1]].balance += j;
 			}
 		}
-		result.cycles += __rdtsc() - cycles;
 		result.seconds += seconds_now() - start;
 		result.transfers += BATCH;
 	}
 	return result;
+}
+
+/* Wall time and rdtsc at the same moment. */
+struct moment {
+	struct timespec time;
+	uint64_t cycles;
+};
+
+static struct moment moment_now(void)
+{
+	struct moment moment;
+
+	clock_gettime(CLOCK_MONOTONIC, &moment.time);
+	moment.cycles = __rdtsc();
+	return moment;
+}
+
+static double cycles_per_second(const struct moment *from, const struct moment *to)
+{
+	double seconds = (double)(to->time.tv_sec - from->time.tv_sec) +
+			 (double)(to->time.tv_nsec - from->time.tv_nsec) / 1e9;
+
+	return (double)(to->cycles - from->cycles) / seconds;
 }
 
 static double rate(const struct result *result)
@@ -333,17 +336,23 @@ static double rate(const struct result *result)
 	return (double)result->transfers / result->seconds;
 }
 
+/* rdtsc's cycles of one transfer. */
+static double cycles(const struct result *result, double frequency)
+{
+	return frequency / rate(result);
+}
+
 static void report(const struct options *options, const struct result *giro,
-		   const struct result *reference)
+		   const struct result *reference, double frequency)
 {
 	double transfers = (double)giro->transfers;
 
 	printf("%-6s %-8s %10" PRIu64 " accounts: %6.2f M/s, %5.0f cycles, %5.1f log bytes a "
 	       "transfer; reference %6.2f M/s, %4.0f cycles; share %.0f %%\n",
 	       options->cross ? "cross" : "local", options->skew > 0 ? "zipf" : "uniform",
-	       options->accounts, rate(giro) / 1e6, (double)giro->cycles / transfers,
+	       options->accounts, rate(giro) / 1e6, cycles(giro, frequency),
 	       (double)giro->log_bytes / transfers, rate(reference) / 1e6,
-	       (double)reference->cycles / transfers, 100 * rate(giro) / rate(reference));
+	       cycles(reference, frequency), 100 * rate(giro) / rate(reference));
 	if (options->json == NULL)
 		return;
 	FILE *out = fopen(options->json, "a");
@@ -357,9 +366,9 @@ static void report(const struct options *options, const struct result *giro,
 		"\"log_bytes\": %.1f, \"reference_per_second\": %.0f, \"reference_cycles\": %.1f, "
 		"\"share\": %.4f}\n",
 		options->cross ? "cross" : "local", options->skew, options->accounts,
-		giro->transfers, rate(giro), (double)giro->cycles / transfers,
-		(double)giro->log_bytes / transfers, rate(reference),
-		(double)reference->cycles / transfers, rate(giro) / rate(reference));
+		giro->transfers, rate(giro), cycles(giro, frequency),
+		(double)giro->log_bytes / transfers, rate(reference), cycles(reference, frequency),
+		rate(giro) / rate(reference));
 	fclose(out);
 }
 
@@ -410,9 +419,11 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	struct moment begin = moment_now();
 	struct result reference = run_reference(&options);
 	world_init(&world, &options);
 	struct result giro = run_giro(&world);
-	report(&options, &giro, &reference);
+	struct moment end = moment_now();
+	report(&options, &giro, &reference, cycles_per_second(&begin, &end));
 	return 0;
 }
