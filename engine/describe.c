@@ -69,6 +69,15 @@ static void describe_log(const struct engine *engine, FILE *out)
 		recovery->clean	 ? "closed cleanly, state equal"
 		: recovery->torn ? "torn tail cut"
 				 : "not closed: the engine was killed");
+	if (recovery->resumed)
+		fprintf(out,
+			"            from the checkpoint at epoch %" PRIu64
+			": loaded in %.3f s, the log behind it replayed in %.3f s\n",
+			recovery->checkpoint_epoch, (double)recovery->checkpoint_ms / 1000,
+			(double)recovery->replay_ms / 1000);
+	if (recovery->checkpoints_bad > 0)
+		fprintf(out, "            %u bad checkpoints passed over: %s\n",
+			recovery->checkpoints_bad, recovery->checkpoint_note);
 	if (recovery->torn)
 		fprintf(out, "            %s\n", recovery->note);
 	if (recovery->rows_pending > 0)

@@ -33,6 +33,11 @@ static uint64_t clock_ms(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static uint64_t monotonic_ms(void)
+{
+	return clock_ms(CLOCK_MONOTONIC);
+}
+
 /* Topology. */
 
 static uint32_t worker_shards(const struct engine *engine, uint32_t worker)
@@ -271,6 +276,8 @@ static int open_log(struct engine *engine, char error[ENGINE_ERROR_MAX])
 	    .log = config->log_path,
 	    .limits = &config->limits,
 	    .writes = config->writes,
+	    .checkpoints = config->log_path,
+	    .clock_ms = monotonic_ms,
 	    .segments_ahead = (uint32_t)log_writer_segments_ahead(
 		config->epochs, config->section_bytes * config->limits.shards,
 		config->segment_bytes),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/log_writer.h"
+#include "replay/checkpoint.h"
 #include "replay/meta.h"
 
 /* The limits must suit what was logged before. */
@@ -77,7 +78,7 @@ static int replay_log(struct recovery *recovery, struct wal_reader *reader,
 		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s: %s", log, reader->fault.text);
 		return -1;
 	}
-	recovery->fresh = replay.counts.blocks == 0;
+	recovery->fresh = replay.counts.blocks == 0 && !recovery->resumed;
 	recovery->torn = next == WAL_NEXT_TORN;
 	recovery->clean = wal_reader_tail(reader)->closed;
 	const struct wal_tail *tail = wal_reader_tail(reader);
@@ -89,13 +90,62 @@ static int replay_log(struct recovery *recovery, struct wal_reader *reader,
 		    (unsigned long long)tail->next_seq, (unsigned long long)tail->segment,
 		    (unsigned long long)tail->offset);
 	/* A clean end says what the state was: the whole of it is compared, not just outcomes. */
-	if (recovery->clean && replay_check_digests(&replay, &last) != 0) {
+	bool compared = replay.counts.blocks == 0; /* a checkpoint's digests, when it was loaded */
+	if (recovery->clean && !compared && replay_check_digests(&replay, &last) != 0) {
 		snprintf(error, RECOVERY_ERROR_MAX,
 			 "the log at %s does not give the state it was closed with: %s", log,
 			 replay.fault.text);
 		return -1;
 	}
 	recovery->counts = replay.counts;
+	return 0;
+}
+
+static uint64_t now_ms(const struct recovery *recovery)
+{
+	return recovery->options.clock_ms != NULL ? recovery->options.clock_ms() : 0;
+}
+
+static void tell_checkpoint(void *context, const char *text)
+{
+	struct recovery *recovery = context;
+
+	if (recovery->checkpoints_bad++ == 0)
+		snprintf(recovery->checkpoint_note, sizeof(recovery->checkpoint_note), "%s", text);
+}
+
+/* Fills the shards from the newest good checkpoint, if there is one, and puts the reader behind it.
+ * A checkpoint stands behind a durable block: a log that does not hold it has lost something. */
+static int resume(struct recovery *recovery, struct wal_reader *reader, struct shard *const *shards,
+		  char error[RECOVERY_ERROR_MAX])
+{
+	const struct recovery_options *options = &recovery->options;
+	struct checkpoint_header header;
+	char why[WAL_TEXT_BYTES];
+	uint64_t newest;
+
+	/* A log that was begun and lost looks like one that was never begun, but for these. */
+	if (options->checkpoints != NULL && wal_reader_tail(reader)->log_id == 0 &&
+	    checkpoint_list(options->checkpoints, &newest, 1) > 0) {
+		snprintf(error, RECOVERY_ERROR_MAX,
+			 "the log at %s has checkpoints (to block %llu) but no segments: they are "
+			 "missing. Restore them from a backup or a replica",
+			 options->log, (unsigned long long)newest);
+		wal_reader_close(reader);
+		return -1;
+	}
+	if (options->checkpoints == NULL ||
+	    !checkpoint_restore(options->checkpoints, wal_reader_tail(reader)->log_id, &MOMENT_LAST,
+				shards, options->limits->shards, &header, tell_checkpoint,
+				recovery))
+		return 0;
+	wal_reader_close(reader);
+	if (checkpoint_seek(&header, recovery->disk, reader, why) != 0) {
+		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s: %s", options->log, why);
+		return -1;
+	}
+	recovery->resumed = true;
+	recovery->checkpoint_epoch = header.epoch;
 	return 0;
 }
 
@@ -107,17 +157,24 @@ int recovery_read(struct recovery *recovery, struct wal_disk *disk,
 	struct wal_reader reader;
 
 	*recovery = (struct recovery){.disk = disk, .options = *options};
+	uint64_t start_ms = now_ms(recovery);
 	if (wal_reader_open(&reader, disk, &reader_options) != 0) {
 		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s: %s", options->log,
 			 reader.fault.text);
 		recovery->reader_counts = reader.counts;
 		return -1;
 	}
-	int failed = check_beginning(recovery, wal_reader_tail(&reader), error);
+	if (resume(recovery, &reader, shards, error) != 0)
+		return -1;
+	uint64_t resumed_ms = now_ms(recovery);
+	int failed =
+	    recovery->resumed ? 0 : check_beginning(recovery, wal_reader_tail(&reader), error);
 	if (failed == 0)
 		failed = replay_log(recovery, &reader, shards, error);
 	recovery->tail = *wal_reader_tail(&reader);
 	recovery->reader_counts = reader.counts;
+	recovery->checkpoint_ms = resumed_ms - start_ms;
+	recovery->replay_ms = now_ms(recovery) - resumed_ms;
 	wal_reader_close(&reader);
 	return failed;
 }

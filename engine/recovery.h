@@ -28,6 +28,8 @@ struct recovery_options {
 	const struct shard_limits *limits; /* of the shards; checked against the logged ones */
 	uint64_t new_log_id;		   /* nonzero, random: the identity of a log begun here */
 	uint32_t writes;		   /* blocks in flight to the disk */
+	const char *checkpoints;	   /* directory to look for them in; NULL: none */
+	uint64_t (*clock_ms)(void);	   /* to measure with; NULL: no times are taken */
 	uint32_t segments_ahead;	   /* kept ready, see log_writer_segments_ahead(); 0: one */
 };
 
@@ -41,16 +43,23 @@ struct recovery {
 	uint64_t epoch; /* of the OPEN block: the shards stand in it */
 
 	/* For the start screen. */
-	bool fresh; /* an empty log was begun */
-	bool torn;  /* a torn tail was cut */
-	bool clean; /* the log ended with CLOSE */
+	bool fresh;   /* an empty log was begun */
+	bool torn;    /* a torn tail was cut */
+	bool clean;   /* the log ended with CLOSE */
+	bool resumed; /* from a checkpoint, not from the first byte */
+	uint64_t checkpoint_epoch;
+	uint64_t checkpoint_ms; /* loading it took, and finding its place in the log */
+	uint64_t replay_ms;	/* replaying what is behind it took */
 	struct replay_counts counts;
 	struct wal_reader_counts reader_counts;
 	uint64_t rows_pending;	   /* unfinished cross-shard transfers */
 	char note[WAL_TEXT_BYTES]; /* what was cut */
+	uint32_t checkpoints_bad;
+	char checkpoint_note[WAL_TEXT_BYTES]; /* why the newest of those was passed over */
 };
 
-/* Replays the log on `disk` into `shards`, which are empty and as the limits say. Writes nothing.
+/* Replays the log on `disk` into `shards`, which are empty and as the limits say: from the newest good
+ * checkpoint on, or from the first byte. Writes nothing.
  * Returns 0, or -1 with lines for people in `error`. `disk` and what the options point to must
  * outlive the recovery. */
 int recovery_read(struct recovery *recovery, struct wal_disk *disk,

@@ -6,92 +6,148 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "replay/audit.h"
 #include "replay/command.h"
+#include "replay/json.h"
 #include "replay/node.h"
+
+#define FILTERS_MAX 8
+
+enum field { BALANCE, HELD, INCOMING, FLOOR, AVAILABLE, LEDGER, FROZEN, CLOSED, FIELDS };
+
+static const char *const field_names[FIELDS] = {
+    "balance", "held", "incoming", "floor", "available", "ledger", "frozen", "closed",
+};
+
+enum comparison { EQUAL, DIFFERENT, BELOW, AT_MOST, ABOVE, AT_LEAST, COMPARISONS };
+
+/* Those that begin alike: the longer first. */
+static const struct {
+	const char *text;
+	enum comparison comparison;
+} comparison_texts[] = {
+    {"!=", DIFFERENT}, {"<=", AT_MOST}, {">=", AT_LEAST}, {"==", EQUAL},
+    {"=", EQUAL},      {"<", BELOW},	{">", ABOVE},
+};
+
+struct filter {
+	enum field field;
+	enum comparison comparison;
+	audit_sum value;
+};
 
 struct request {
 	const char *log;
-	uint64_t epoch_max; /* blocks up to this epoch */
-	uint64_t time_max;  /* and up to this time, Unix milliseconds */
+	struct moment at;
+	const char *checkpoints;
 	bool csv;
+	bool json;
+	struct filter filters[FILTERS_MAX];
+	uint32_t filter_count;
 };
 
-/* Does the text begin as the pattern, in which 0 stands for any digit? */
-static bool begins_as(const char *text, const char *pattern)
+static audit_sum field_of(const struct account *account, enum field field)
 {
-	for (; *pattern != '\0'; text++, pattern++) {
-		bool digit = *text >= '0' && *text <= '9';
-		if (*pattern == '0' ? !digit : *text != *pattern)
+	switch (field) {
+	case BALANCE:
+		return account->balance;
+	case HELD:
+		return account->held;
+	case INCOMING:
+		return account->incoming;
+	case FLOOR:
+		return account->floor;
+	case AVAILABLE:
+		return (audit_sum)account->balance - account->held - account->floor;
+	case LEDGER:
+		return account->ledger;
+	case FROZEN:
+		return (account->flags & ACCOUNT_FROZEN) != 0;
+	default:
+		return (account->flags & ACCOUNT_CLOSED) != 0;
+	}
+}
+
+static bool passes(const struct request *request, const struct account *account)
+{
+	for (uint32_t i = 0; i < request->filter_count; i++) {
+		const struct filter *filter = &request->filters[i];
+		audit_sum value = field_of(account, filter->field);
+		bool below = value < filter->value;
+		bool above = value > filter->value;
+		const bool results[COMPARISONS] = {
+		    [EQUAL] = !below && !above,
+		    [DIFFERENT] = below || above,
+		    [BELOW] = below,
+		    [AT_MOST] = !above,
+		    [ABOVE] = above,
+		    [AT_LEAST] = !below,
+		};
+		if (!results[filter->comparison])
 			return false;
 	}
 	return true;
 }
 
-/* Is there such a day in the calendar? */
-static bool day_exists(const struct tm *fields)
+static bool parse_filter_value(const char *text, audit_sum *value)
 {
-	struct tm day = {
-	    .tm_year = fields->tm_year,
-	    .tm_mon = fields->tm_mon,
-	    .tm_mday = fields->tm_mday,
-	};
+	uint64_t number;
 
-	return timegm(&day) != -1 && day.tm_mday == fields->tm_mday;
-}
-
-/* ".123": cut to milliseconds. Moves *text behind it; false when there are no digits. */
-static bool parse_fraction(const char **text, long *milliseconds)
-{
-	long place = 100;
-
-	if (**text != '.')
+	if (*text == '-') {
+		if (!moment_parse_epoch(text + 1, &number))
+			return false;
+		*value = -(audit_sum)number;
 		return true;
-	if (!begins_as(++*text, "0"))
+	}
+	if (!moment_parse_epoch(text, &number))
 		return false;
-	for (; begins_as(*text, "0"); ++*text, place /= 10)
-		*milliseconds += (**text - '0') * place;
+	*value = number;
 	return true;
 }
 
-/* "Z" or "+01:00", to the end of the text. */
-static bool parse_offset(const char *text, long *seconds)
+/* "balance<0" */
+static bool parse_filter(const char *text, struct request *request)
 {
-	if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
-		return true;
-	if ((!begins_as(text, "+00:00") && !begins_as(text, "-00:00")) || text[6] != '\0')
-		return false;
-	long hours = strtol(text + 1, NULL, 10);
-	long minutes = strtol(text + 4, NULL, 10);
-	*seconds = (hours * 3600 + minutes * 60) * (*text == '-' ? -1 : 1);
-	return hours < 24 && minutes < 60;
-}
+	size_t length = strcspn(text, "!<>=");
+	size_t texts = sizeof(comparison_texts) / sizeof(comparison_texts[0]);
+	struct filter filter = {.field = FIELDS, .comparison = COMPARISONS};
+	const char *value = text;
 
-/* RFC 3339: 2026-11-24T08:00:00[.123](Z|+01:00). */
-static bool parse_time(const char *text, uint64_t *time_ms)
-{
-	struct tm fields = {0};
-	long milliseconds = 0;
-	long offset = 0;
-
-	if (!begins_as(text, "0000-00-00T00:00:00"))
+	for (unsigned i = 0; i < FIELDS; i++) {
+		if (strlen(field_names[i]) == length && strncmp(text, field_names[i], length) == 0)
+			filter.field = (enum field)i;
+	}
+	for (size_t i = 0; i < texts && filter.comparison == COMPARISONS; i++) {
+		size_t size = strlen(comparison_texts[i].text);
+		if (strncmp(text + length, comparison_texts[i].text, size) != 0)
+			continue;
+		filter.comparison = comparison_texts[i].comparison;
+		value = text + length + size;
+	}
+	if (filter.field == FIELDS || filter.comparison == COMPARISONS ||
+	    !parse_filter_value(value, &filter.value)) {
+		command_error("a filter compares balance, held, incoming, floor, available, "
+			      "ledger, frozen or closed with a number, such as 'balance<0', not "
+			      "'%s'",
+			      text);
 		return false;
-	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &fields);
-	if (rest == NULL || fields.tm_sec > 60 || !day_exists(&fields) ||
-	    !parse_fraction(&rest, &milliseconds) || !parse_offset(rest, &offset))
+	}
+	if (request->filter_count == FILTERS_MAX) {
+		command_error("at most %d filters", FILTERS_MAX);
 		return false;
-	time_t seconds = timegm(&fields) - offset;
-	if (seconds < 0)
-		return false;
-	*time_ms = (uint64_t)seconds * 1000 + (uint64_t)milliseconds;
+	}
+	request->filters[request->filter_count++] = filter;
 	return true;
 }
 
 static bool parse_request(int argc, char **argv, struct request *request)
 {
 	static const struct option options[] = {
+	    {"at", required_argument, NULL, 'a'},
+	    {"checkpoints", required_argument, NULL, 'k'},
+	    {"where", required_argument, NULL, 'w'},
+	    {"json", no_argument, NULL, 'j'},
 	    {"at-epoch", required_argument, NULL, 'e'},
 	    {"at-time", required_argument, NULL, 't'},
 	    {"csv", no_argument, NULL, 'c'},
@@ -99,15 +155,29 @@ static bool parse_request(int argc, char **argv, struct request *request)
 	};
 	int option;
 
-	*request = (struct request){.epoch_max = UINT64_MAX, .time_max = UINT64_MAX};
+	*request = (struct request){.at = MOMENT_LAST};
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
+		case 'a':
+			if (!command_parse_moment(optarg, &request->at))
+				return false;
+			break;
+		case 'k':
+			request->checkpoints = optarg;
+			break;
+		case 'w':
+			if (!parse_filter(optarg, request))
+				return false;
+			break;
+		case 'j':
+			request->json = true;
+			break;
 		case 'e':
-			if (!command_parse_epoch(optarg, &request->epoch_max))
+			if (!command_parse_epoch(optarg, &request->at.epoch))
 				return false;
 			break;
 		case 't':
-			if (!parse_time(optarg, &request->time_max)) {
+			if (!moment_parse_time(optarg, &request->at.time_ms)) {
 				command_error("--at-time wants RFC 3339 such as "
 					      "2026-11-24T08:00:00Z, not '%s'",
 					      optarg);
@@ -122,8 +192,9 @@ static bool parse_request(int argc, char **argv, struct request *request)
 		}
 	}
 	if (optind + 1 != argc) {
-		command_error("usage: giro-replay balances LOG [--csv] [--at-epoch N | --at-time "
-			      "RFC3339]");
+		command_error("usage: giro-replay balances LOG [--at EPOCH|TIME] [--where "
+			      "FILTER]... [--checkpoints DIR] "
+			      "[--csv|--json]");
 		return false;
 	}
 	request->log = argv[optind];
@@ -160,7 +231,36 @@ static void print_account(const struct account *account, bool csv)
 	       account->flags & ACCOUNT_CLOSED ? "closed" : "");
 }
 
-static bool print_balances(const struct node *node, bool csv)
+static void json_account(struct json *json, const struct account *account)
+{
+	char id[48];
+
+	json_object(json, NULL);
+	json_text(json, "account", command_id_text(account->id, id));
+	json_u64(json, "ledger", account->ledger);
+	json_i64(json, "balance", account->balance);
+	json_u64(json, "held", account->held);
+	json_u64(json, "incoming", account->incoming);
+	json_i64(json, "floor", account->floor);
+	json_bool(json, "frozen", account->flags & ACCOUNT_FROZEN);
+	json_bool(json, "closed", account->flags & ACCOUNT_CLOSED);
+	json_close(json);
+}
+
+static void print_json(const struct node *node, const struct account **accounts, uint64_t count)
+{
+	struct json json = json_begin(stdout);
+
+	json_object(&json, NULL);
+	json_u64(&json, "epoch", node->epoch);
+	json_array(&json, "accounts");
+	for (uint64_t at = 0; at < count; at++)
+		json_account(&json, accounts[at]);
+	json_close(&json);
+	json_close(&json);
+}
+
+static bool print_balances(const struct node *node, const struct request *request)
 {
 	uint64_t count = 0;
 	uint64_t at = 0;
@@ -173,18 +273,25 @@ static bool print_balances(const struct node *node, bool csv)
 	for (uint32_t i = 0; i < node->limits.shards; i++) {
 		const struct account_table *table = &node->shards[i]->accounts;
 		for (uint64_t line = 0; line <= table->mask; line++) {
-			if (!id_is_zero(table->lines[line].id))
+			if (!id_is_zero(table->lines[line].id) &&
+			    passes(request, &table->lines[line]))
 				accounts[at++] = &table->lines[line];
 		}
 	}
+	count = at;
 	qsort(accounts, count, sizeof(*accounts), by_id);
-	if (csv)
+	if (request->json) {
+		print_json(node, accounts, count);
+		free(accounts);
+		return true;
+	}
+	if (request->csv)
 		puts("id,balance");
 	else
 		printf("%-39s %10s %20s %20s %20s %20s %s\n", "account", "ledger", "balance",
 		       "held", "incoming", "floor", "state");
 	for (at = 0; at < count; at++)
-		print_account(accounts[at], csv);
+		print_account(accounts[at], request->csv);
 	free(accounts);
 	return true;
 }
@@ -193,30 +300,17 @@ enum node_end command_balances(int argc, char **argv)
 {
 	static struct node node;
 	struct request request;
-	struct wal_block block;
 
 	if (!parse_request(argc, argv, &request))
 		return NODE_USAGE;
-	enum node_end end = node_open(&node, request.log);
-	if (end != NODE_SOUND) {
-		command_error("%s", node.text);
+	enum node_end end = command_play_to(&node, request.log, request.checkpoints, &request.at);
+	if (end != NODE_SOUND && end != NODE_TORN)
 		return end;
-	}
-	/* A block is looked at before it is applied, so that the state stops in front of it. */
-	while (node_peek(&node, &block, &end) && block.header->epoch <= request.epoch_max &&
-	       block.header->time_ms <= request.time_max) {
-		if (!node_apply(&node, false, &block, &end))
-			break;
-	}
-	if (end != NODE_SOUND)
-		command_error("%s", node.text);
-	if (end == NODE_SOUND || end == NODE_TORN) {
-		if (!request.csv)
-			printf("as of epoch %" PRIu64 "\n", node.epoch);
-		if (!print_balances(&node, request.csv)) {
-			command_error("no memory");
-			end = NODE_UNREADABLE;
-		}
+	if (!request.csv && !request.json)
+		printf("as of epoch %" PRIu64 "\n", node.epoch);
+	if (!print_balances(&node, &request)) {
+		command_error("no memory");
+		end = NODE_UNREADABLE;
 	}
 	node_close(&node);
 	return end;

@@ -155,7 +155,9 @@ enum node_end command_dump(int argc, char **argv)
 		command_error("%s", node.text);
 		return end;
 	}
-	while (node_peek(&node, &block, &end) && block.header->epoch <= to) {
+	const struct moment first = {.epoch = from, .time_ms = UINT64_MAX};
+	end = node_seek(&node, &first);
+	while (end == NODE_SOUND && node_peek(&node, &block, &end) && block.header->epoch <= to) {
 		if (block.header->epoch >= from && !print_block(&block)) {
 			end = NODE_CORRUPT;
 			break;

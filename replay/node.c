@@ -107,6 +107,100 @@ close_disk:
 	return end;
 }
 
+/* Starts reading anew at `segment`. */
+static enum node_end node_read_from(struct node *node, uint64_t segment)
+{
+	const struct wal_reader_options options = {.first_segment = segment};
+
+	wal_reader_close(&node->reader);
+	node->peeked = false;
+	int error = wal_reader_open(&node->reader, node->disk, &options);
+	if (error == 0)
+		return NODE_SOUND;
+	snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
+	return end_of_error(error);
+}
+
+/* The last segment whose header is not after `from`; they are in order of epoch and time. */
+static uint64_t find_segment(const struct node *node, const struct moment *from,
+			     struct wal_segment_header *header)
+{
+	size_t count;
+	const struct wal_segment_entry *entries = wal_reader_segments(&node->reader, &count);
+	size_t low = 0;
+	size_t high = count;
+
+	/* Invariant: entries[low] begins at or before `from`, or is the oldest. */
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+		bool before =
+		    wal_segment_header_read(node->disk, entries[middle].segment, header) == 1 &&
+		    header->first_epoch <= from->epoch && header->first_time_ms <= from->time_ms;
+		if (before)
+			low = middle;
+		else
+			high = middle;
+	}
+	return entries[low].segment;
+}
+
+/* Opens the reader at `segment` and reads until a block says that the segment's first block was
+ * durable. A header behind the end of the log may be what a crash left, and nobody says so of it. */
+static bool segment_is_durable(struct node *node, uint64_t segment)
+{
+	const struct wal_reader_options options = {.first_segment = segment};
+	struct wal_reader reader;
+	struct wal_block block;
+	bool durable = false;
+
+	if (wal_reader_open(&reader, node->disk, &options) != 0)
+		return false;
+	uint64_t first = wal_reader_tail(&reader)->next_seq;
+	while (!durable && wal_reader_next(&reader, &block) == WAL_NEXT_BLOCK)
+		durable = block.header->durable_count > first;
+	wal_reader_close(&reader);
+	return durable;
+}
+
+enum node_end node_resume(struct node *node, const char *directory, const struct moment *at,
+			  void (*tell)(void *context, const char *text), void *context)
+{
+	const struct wal_tail *tail = wal_reader_tail(&node->reader);
+	struct checkpoint_header header;
+
+	if (node->limits.shards == 0 ||
+	    !checkpoint_restore(directory, tail->log_id, at, node->shards, node->limits.shards,
+				&header, tell, context))
+		return NODE_SOUND;
+	wal_reader_close(&node->reader);
+	node->peeked = false;
+	int error = checkpoint_seek(&header, node->disk, &node->reader, node->text);
+	if (error != 0)
+		return end_of_error(error);
+	node->next_seq = header.seq + 1;
+	node->epoch = header.epoch;
+	node->time_ms = header.time_ms;
+	return NODE_SOUND;
+}
+
+enum node_end node_seek(struct node *node, const struct moment *from)
+{
+	struct wal_segment_header *header = aligned_alloc(WAL_PAGE, sizeof(*header));
+	size_t count;
+	const struct wal_segment_entry *entries = wal_reader_segments(&node->reader, &count);
+
+	if (header == NULL) {
+		snprintf(node->text, sizeof(node->text), "no memory");
+		return NODE_UNREADABLE;
+	}
+	uint64_t oldest = count > 0 ? entries[0].segment : 0;
+	uint64_t segment = count > 0 ? find_segment(node, from, header) : 0;
+	free(header);
+	while (segment > oldest && !segment_is_durable(node, segment))
+		segment--;
+	return segment == oldest ? NODE_SOUND : node_read_from(node, segment);
+}
+
 bool node_peek(struct node *node, struct wal_block *block, enum node_end *end)
 {
 	int next = node->peeked ? WAL_NEXT_BLOCK : wal_reader_next(&node->reader, &node->block);
@@ -132,28 +226,30 @@ bool node_peek(struct node *node, struct wal_block *block, enum node_end *end)
 	return true;
 }
 
-/* Why a block cannot be applied to these shards, whatever it says; NODE_SOUND: it can. */
-static enum node_end check_start(struct node *node, const struct wal_block_header *header)
+enum node_end node_check_next(struct node *node, const struct wal_block_header *block)
 {
 	if (node->limits.shards == 0) {
 		snprintf(node->text, sizeof(node->text),
 			 "the log was begun after it was opened: read it again");
 		return NODE_UNREADABLE;
 	}
-	if (node->replay.counts.blocks == 0 && header->seq != 0) {
+	if (!node->begun && block->seq != node->next_seq) {
 		snprintf(node->text, sizeof(node->text),
 			 "the log begins with block %llu in segment %llu: the segments before it "
-			 "are missing. Restore them from a backup or a replica",
-			 (unsigned long long)header->seq, (unsigned long long)header->segment);
+			 "are missing. Restore them from a backup or a replica, or begin at a "
+			 "checkpoint",
+			 (unsigned long long)block->seq, (unsigned long long)block->segment);
 		return NODE_CORRUPT;
 	}
+	node->begun = true;
+	node->next_seq = block->seq + 1;
 	return NODE_SOUND;
 }
 
 bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
 		enum node_end *end)
 {
-	enum node_end start = check_start(node, block->header);
+	enum node_end start = node_check_next(node, block->header);
 	if (start != NODE_SOUND) {
 		*end = start;
 		return false;
@@ -164,9 +260,12 @@ bool node_apply(struct node *node, bool check_digests, const struct wal_block *b
 		error = replay_check_digests(&node->replay, block->header);
 	if (error != 0) {
 		*end = NODE_DIVERGED;
+		node->diverged = true;
+		node->fault = node->replay.fault;
 		snprintf(node->text, sizeof(node->text), "%s", node->replay.fault.text);
 		return false;
 	}
+	node->last = *block->header;
 	node->epoch = block->header->epoch;
 	node->time_ms = block->header->time_ms;
 	node_skip(node);

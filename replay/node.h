@@ -6,9 +6,12 @@
 #ifndef GIRO_REPLAY_NODE_H
 #define GIRO_REPLAY_NODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "replay/checkpoint.h"
 #include "replay/meta.h"
+#include "replay/moment.h"
 #include "replay/replay.h"
 #include "wal/disk.h"
 #include "wal/reader.h"
@@ -23,6 +26,7 @@ enum node_end {
 	NODE_CORRUPT = 3,    /* the log lost something it had acknowledged */
 	NODE_DIVERGED = 4,   /* a recomputed outcome or digest differs from the log's */
 	NODE_UNREADABLE = 5, /* no log there, no permission, I/O error */
+	NODE_NOT_FOUND = 6,  /* sound, but what was asked for is not in it */
 };
 
 struct node {
@@ -34,9 +38,14 @@ struct node {
 	size_t memory_bytes;
 	struct replay replay;
 	bool peeked;
-	struct wal_block block;	    /* when peeked */
-	uint64_t epoch;		    /* of the last block applied; zero before the first */
-	uint64_t time_ms;	    /* of it */
+	struct wal_block block;	      /* when peeked */
+	uint64_t next_seq;	      /* of the block that the shards need next */
+	struct wal_block_header last; /* of the last block applied */
+	bool begun;		      /* it came */
+	uint64_t epoch;		      /* of the last block applied; zero before the first */
+	uint64_t time_ms;	      /* of it */
+	bool diverged;		      /* the end is NODE_DIVERGED, and `fault` tells where */
+	struct replay_fault fault;
 	char text[NODE_TEXT_BYTES]; /* why, when the end is not NODE_SOUND */
 };
 
@@ -45,11 +54,25 @@ struct node {
  * NODE_UNREADABLE with the text filled in and nothing left open. Blocks. */
 enum node_end node_open(struct node *node, const char *path);
 
+/* Fills the shards from the newest good checkpoint in `directory` that is not later than `at`, and
+ * goes on behind it. Without one all stays as it was. Tells of those that were passed over. Returns
+ * NODE_SOUND, or how it failed with the text filled in. Only right after node_open(). */
+enum node_end node_resume(struct node *node, const char *directory, const struct moment *at,
+			  void (*tell)(void *context, const char *text), void *context);
+
+/* Goes on at the last segment that begins at or before `from`, found by the segments' headers. What
+ * follows can be read, not applied. Only right after node_open(). */
+enum node_end node_seek(struct node *node, const struct moment *from);
+
 /* Reads the next block without applying it. Returns true with `*block` valid until node_apply() or
  * node_skip(); false at the end, with `*end` how it ended. */
 bool node_peek(struct node *node, struct wal_block *block, enum node_end *end);
 
-/* Applies the block peeked at; the first must be the log's first. With `check_digests` those of OPEN
+/* May this block be applied next? NODE_SOUND, and the one behind it is expected from now on; or why
+ * not. For who applies blocks without node_apply(). */
+enum node_end node_check_next(struct node *node, const struct wal_block_header *block);
+
+/* Applies the block peeked at; the first must be the log's first, or the one behind a checkpoint. With `check_digests` those of OPEN
  * and CLOSE are compared. Returns false with `*end` and the text when log and shards disagree. */
 bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
 		enum node_end *end);

@@ -21,6 +21,7 @@ struct section {
 	uint64_t read;
 	uint32_t count;
 	struct shard_input inputs[SHARD_BURST_MAX];
+	struct record_head heads[SHARD_BURST_MAX];
 };
 
 void replay_init(struct replay *replay, struct shard *const *shards, uint32_t shard_count)
@@ -36,6 +37,8 @@ __attribute__((format(printf, 2, 3))) static int fault(const struct section *sec
 
 	fault->seq = section->header->seq;
 	fault->epoch = section->header->epoch;
+	fault->segment = section->header->segment;
+	fault->block_offset = section->header->offset;
 	fault->shard = section->shard->index;
 	fault->record = section->records;
 	fault->offset = section->applied;
@@ -66,8 +69,7 @@ static int fault_differs(struct section *section, const uint8_t *again, uint64_t
 {
 	uint64_t end = section->read - section->applied;
 	uint64_t at = 0;
-	char logged[96];
-	char computed[96];
+	struct replay_fault *values = &section->replay->fault;
 
 	for (;;) {
 		const uint8_t *record = section->bytes + section->applied;
@@ -79,10 +81,11 @@ static int fault_differs(struct section *section, const uint8_t *again, uint64_t
 		section->applied += bytes;
 		section->records++;
 	}
-	describe_record(section->bytes + section->applied, section->size - section->applied, logged,
-			sizeof(logged));
-	describe_record(again + at, again_bytes - at, computed, sizeof(computed));
-	return fault(section, "the log says %s, the shard computes %s", logged, computed);
+	describe_record(section->bytes + section->applied, section->size - section->applied,
+			values->expected, sizeof(values->expected));
+	describe_record(again + at, again_bytes - at, values->found, sizeof(values->found));
+	return fault(section, "the log says %s, the shard computes %s", values->expected,
+		     values->found);
 }
 
 /* Decided on arrival: refused, or done within the shard. */
@@ -120,14 +123,21 @@ static int flush(struct section *section)
 	    .replies = replies,
 	};
 	struct replay_counts *counts = &section->replay->counts;
+	const struct replay_observer *observer = section->replay->observer;
 
 	if (section->count == 0)
 		return 0;
+	if (observer != NULL)
+		observer->before(observer->context, section->header, section->shard,
+				 section->inputs, section->heads, section->count);
 	shard_apply(section->shard, section->inputs, section->count, &effects);
 	uint64_t bytes = section->read - section->applied;
 	if (effects.log_bytes != bytes ||
 	    memcmp(again, section->bytes + section->applied, bytes) != 0)
 		return fault_differs(section, again, effects.log_bytes);
+	if (observer != NULL)
+		observer->after(observer->context, section->header, section->shard, section->inputs,
+				section->heads, section->count);
 
 	counts->records += section->count;
 	counts->record_bytes += bytes;
@@ -144,7 +154,7 @@ static bool is_from_client(const struct record *record)
 
 /* Client records are applied in bursts, so that their memory accesses overlap. What a peer said is
  * judged by the state it finds, so everything before it is applied first. */
-static int replay_section(struct section *section)
+static int replay_records(struct section *section)
 {
 	int error;
 
@@ -167,6 +177,7 @@ static int replay_section(struct section *section)
 					  : fault(section, "%s is not possible here",
 						  record_name(record.head.kind));
 		}
+		section->heads[section->count] = record.head;
 		count_decided(&section->replay->counts, &record);
 		section->read += bytes;
 		section->count++;
@@ -179,49 +190,80 @@ static int replay_section(struct section *section)
 	return flush(section);
 }
 
-int replay_block(struct replay *replay, const struct wal_block *block)
+int replay_section(struct replay *replay, const struct wal_block *block, uint32_t shard)
 {
 	const struct wal_block_header *header = block->header;
+	struct section section = {
+	    .replay = replay,
+	    .header = header,
+	    .shard = replay->shards[shard],
+	};
+	uint64_t before[SHARD_EVENTS];
 
+	if (header->section_count != replay->shard_count)
+		return fault(&section, "the block has %u sections for %u shards",
+			     header->section_count, replay->shard_count);
+	section.bytes = wal_block_section(block, shard, &section.size);
+	shard_enter_epoch(section.shard, header->epoch, header->time_ms);
+	memcpy(before, section.shard->events, sizeof(before));
+	int error = replay_records(&section);
+	if (error == 0)
+		count_finished(&replay->counts, before, section.shard->events);
+	return error;
+}
+
+int replay_block(struct replay *replay, const struct wal_block *block)
+{
 	for (uint32_t i = 0; i < replay->shard_count; i++) {
-		struct section section = {
-		    .replay = replay,
-		    .header = header,
-		    .shard = replay->shards[i],
-		};
-		if (header->section_count != replay->shard_count)
-			return fault(&section, "the block has %u sections for %u shards",
-				     header->section_count, replay->shard_count);
-		section.bytes = wal_block_section(block, i, &section.size);
-		shard_enter_epoch(section.shard, header->epoch, header->time_ms);
-		uint64_t before[SHARD_EVENTS];
-		memcpy(before, section.shard->events, sizeof(before));
-		int error = replay_section(&section);
+		int error = replay_section(replay, block, i);
 		if (error != 0)
 			return error;
-		count_finished(&replay->counts, before, section.shard->events);
 	}
 	replay->counts.blocks++;
 	return 0;
 }
 
+int replay_check_digest(struct replay *replay, const struct wal_block_header *header,
+			uint32_t shard)
+{
+	struct shard_digest digest = shard_digest(replay->shards[shard]);
+	struct section section = {
+	    .replay = replay,
+	    .header = header,
+	    .shard = replay->shards[shard],
+	};
+	struct shard_digest logged;
+
+	memcpy(&logged, header->sections[shard].digest, sizeof(logged));
+	if (memcmp(&digest, &logged, sizeof(digest)) != 0) {
+		struct replay_fault *values = &replay->fault;
+		snprintf(values->expected, sizeof(values->expected), "%016" PRIx64 "%016" PRIx64,
+			 logged.hi, logged.lo);
+		snprintf(values->found, sizeof(values->found), "%016" PRIx64 "%016" PRIx64,
+			 digest.hi, digest.lo);
+		return fault(&section, "the log's digest is %s, the shard's is %s",
+			     values->expected, values->found);
+	}
+	replay->counts.digests_checked++;
+	return 0;
+}
+
 int replay_check_digests(struct replay *replay, const struct wal_block_header *header)
 {
-	for (uint32_t i = 0; i < replay->shard_count; i++) {
-		struct shard_digest digest = shard_digest(replay->shards[i]);
-		struct section section = {
-		    .replay = replay,
-		    .header = header,
-		    .shard = replay->shards[i],
-		};
-		struct shard_digest logged;
-		memcpy(&logged, header->sections[i].digest, sizeof(logged));
-		if (memcmp(&digest, &logged, sizeof(digest)) != 0)
-			return fault(&section,
-				     "the log's digest is %016" PRIx64 "%016" PRIx64
-				     ", the shard's is %016" PRIx64 "%016" PRIx64,
-				     logged.hi, logged.lo, digest.hi, digest.lo);
-		replay->counts.digests_checked++;
-	}
-	return 0;
+	int error = 0;
+
+	for (uint32_t i = 0; i < replay->shard_count && error == 0; i++)
+		error = replay_check_digest(replay, header, i);
+	return error;
+}
+
+void replay_counts_add(struct replay_counts *counts, const struct replay_counts *more)
+{
+	counts->blocks += more->blocks;
+	counts->records += more->records;
+	counts->record_bytes += more->record_bytes;
+	counts->transfers += more->transfers;
+	counts->transfers_done += more->transfers_done;
+	counts->transfers_cross += more->transfers_cross;
+	counts->digests_checked += more->digests_checked;
 }

@@ -3,20 +3,13 @@
  * giro-replay as people and scripts use it: exit statuses, output, errors.
  */
 #include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "replay/node.h"
 #include "tests/unit/replay/books.h"
-
-#define OUTPUT_MAX 65536
-#define ARGS_MAX   12
+#include "tests/unit/replay/tool.h"
 
 /* Blocks as they are laid out in segment 0: the segment's header, OPEN, then four blocks. */
 #define OPEN_AT WAL_PAGE
@@ -24,8 +17,6 @@
 
 static struct books *books;
 static struct books_log disk_log;
-static char out[OUTPUT_MAX];
-static char err[OUTPUT_MAX];
 
 static void start(void)
 {
@@ -61,62 +52,6 @@ static void write_log(bool close)
 	if (close)
 		log_put(&disk_log, books, WAL_CLOSE);
 	log_close(&disk_log);
-}
-
-static void slurp(FILE *file, char *text)
-{
-	rewind(file);
-	size_t size = fread(text, 1, OUTPUT_MAX - 1, file);
-	cr_assert(size < OUTPUT_MAX - 1);
-	text[size] = '\0';
-	fclose(file);
-}
-
-/* Runs giro-replay with the arguments up to NULL; the exit status. Fills out and err. */
-static int run(const char *arg, ...)
-{
-	char *argv[ARGS_MAX] = {(char *)(uintptr_t)GIRO_REPLAY};
-	FILE *files[2] = {tmpfile(), tmpfile()};
-	va_list args;
-	int argc = 1;
-	int status;
-
-	cr_assert(files[0] != NULL && files[1] != NULL);
-	va_start(args, arg);
-	for (; arg != NULL; arg = va_arg(args, const char *)) {
-		cr_assert(argc < ARGS_MAX - 1);
-		argv[argc++] = (char *)(uintptr_t)arg;
-	}
-	va_end(args);
-	pid_t child = fork();
-	cr_assert(child >= 0);
-	if (child == 0) {
-		dup2(fileno(files[0]), STDOUT_FILENO);
-		dup2(fileno(files[1]), STDERR_FILENO);
-		execv(GIRO_REPLAY, argv);
-		_exit(99);
-	}
-	cr_assert(waitpid(child, &status, 0) == child);
-	slurp(files[0], out);
-	slurp(files[1], err);
-	cr_assert(WIFEXITED(status), "killed by signal %d: %s", WTERMSIG(status), err);
-	return WEXITSTATUS(status);
-}
-
-static bool prints(const char *text)
-{
-	return strstr(out, text) != NULL;
-}
-
-static bool complains(const char *text)
-{
-	return strstr(err, text) != NULL;
-}
-
-/* No line of the errors is empty. */
-static bool complains_in_full(void)
-{
-	return strncmp(err, "giro-replay: ", 13) == 0 && !complains("giro-replay: \n");
 }
 
 Test(command, verify_sound)
@@ -325,13 +260,13 @@ Test(command, balances_for_people)
 	cr_assert(prints(line), "%s", out);
 }
 
-struct moment {
+struct as_of {
 	const char *option;
 	const char *value;
 	int64_t payer; /* balance of account 1 on shard 0 then; 0: there is none yet */
 };
 
-static const struct moment moments[] = {
+static const struct as_of moments[] = {
     {"--at-epoch", "0", 0},
     {"--at-epoch", "1", 0},
     {"--at-epoch", "2", 1000},
@@ -360,7 +295,7 @@ Test(command, balances_as_of_a_moment)
 {
 	write_log(true);
 	for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
-		const struct moment *row = &moments[i];
+		const struct as_of *row = &moments[i];
 		cr_assert(run("balances", disk_log.path, "--csv", row->option, row->value, NULL) ==
 			      NODE_SOUND,
 			  "%s %s: %s", row->option, row->value, err);

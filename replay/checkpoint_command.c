@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * giro-replay checkpoint: replays the log outside the engine and writes what it arrives at.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "replay/command.h"
+#include "replay/durable.h"
+#include "replay/player.h"
+#include "replay/progress.h"
+
+/* Between two looks at a log that has nothing new. */
+#define POLL_NS 100000000
+
+struct making {
+	const char *log;
+	const char *directory;
+	uint64_t every; /* epochs between two checkpoints; 0: only one, at the end */
+	uint64_t keep;
+	bool follow;
+	struct durable durable;
+	struct progress progress;
+	uint64_t asked_epoch; /* of the last cut that was asked for */
+	uint64_t last_epoch;  /* of the last checkpoint */
+};
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal)
+{
+	(void)signal;
+	stop_requested = 1;
+}
+
+static bool ready(void *context, uint64_t seq)
+{
+	struct making *making = context;
+
+	return stop_requested == 0 && durable_covers(&making->durable, seq);
+}
+
+static bool cut(void *context, const struct wal_block_header *block)
+{
+	struct making *making = context;
+
+	if (making->every == 0 || block->epoch - making->asked_epoch < making->every)
+		return false;
+	/* Blocks are read a batch ahead of those that are applied. */
+	making->asked_epoch = block->epoch;
+	return true;
+}
+
+static enum node_end make(void *context, struct node *node, const struct wal_block_header *block)
+{
+	struct making *making = context;
+	double start = progress_clock();
+	char time[32];
+
+	if (checkpoint_write(making->directory, block, node->shards, node->limits.shards,
+			     node->text) != 0)
+		return NODE_UNREADABLE;
+	making->last_epoch = block->epoch;
+	checkpoint_remove_old(making->directory, (uint32_t)making->keep);
+	progress_end(&making->progress);
+	printf("checkpoint behind block %" PRIu64 ", epoch %" PRIu64 " (%s), segment %" PRIu64
+	       ", written in %.3f s\n",
+	       block->seq, block->epoch, command_time_text(block->time_ms, time), block->segment,
+	       progress_clock() - start);
+	fflush(stdout);
+	return NODE_SOUND;
+}
+
+static void show(void *context, const struct node *node)
+{
+	progress_show(&((struct making *)context)->progress, node);
+}
+
+/* Everything that is durable by now. */
+static enum node_end catch_up(struct making *making, struct node *node)
+{
+	const struct player_options options = {
+	    .context = making,
+	    .ready = ready,
+	    .cut = cut,
+	    .pause = make,
+	    .progress = show,
+	};
+	const struct moment last = MOMENT_LAST;
+	enum node_end end = NODE_SOUND;
+
+	/* Anew each time: an engine that was killed and started again may have cut what was read. */
+	if (durable_open(&making->durable, node->disk, wal_reader_tail(&node->reader)->segment) !=
+	    0) {
+		snprintf(node->text, sizeof(node->text), "%s", making->durable.reader.fault.text);
+		return NODE_UNREADABLE;
+	}
+	if (ready(making, wal_reader_tail(&node->reader)->next_seq)) {
+		progress_begin(&making->progress, node, &last);
+		end = player_run(node, &options, NULL);
+		progress_end(&making->progress);
+	}
+	durable_close(&making->durable);
+	return end;
+}
+
+static bool is_due(const struct making *making, const struct node *node)
+{
+	return node->begun && node->epoch > making->last_epoch &&
+	       (stop_requested != 0 || !making->follow);
+}
+
+static enum node_end run(struct making *making, struct node *node)
+{
+	enum node_end end = catch_up(making, node);
+
+	while (making->follow && stop_requested == 0 && (end == NODE_SOUND || end == NODE_TORN)) {
+		const struct timespec pause = {.tv_nsec = POLL_NS};
+		nanosleep(&pause, NULL);
+		if (stop_requested == 0)
+			end = catch_up(making, node);
+	}
+	if ((end == NODE_SOUND || end == NODE_TORN) && is_due(making, node)) {
+		enum node_end made = make(making, node, &node->last);
+		if (made != NODE_SOUND)
+			end = made;
+	} else if (end == NODE_SOUND && !node->begun && !making->follow) {
+		puts("nothing new is known to be durable: no checkpoint was written");
+	}
+	return end;
+}
+
+static void catch_signals(void)
+{
+	const struct sigaction action = {.sa_handler = request_stop};
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+}
+
+enum node_end command_checkpoint(int argc, char **argv)
+{
+	static struct node node;
+	static struct making making = {.keep = 2};
+	bool first_byte = false;
+	const char *arguments[1];
+	const struct command_option options[] = {
+	    {"directory", OPTION_TEXT, &making.directory}, {"every", OPTION_COUNT, &making.every},
+	    {"keep", OPTION_COUNT, &making.keep},	   {"follow", OPTION_FLAG, &making.follow},
+	    {"from-first-byte", OPTION_FLAG, &first_byte}, {NULL, OPTION_END, NULL},
+	};
+	const struct moment last = MOMENT_LAST;
+
+	if (!command_parse(argc, argv, options, arguments, 1,
+			   "checkpoint LOG [--directory DIR] [--every EPOCHS] [--keep N] "
+			   "[--follow] [--from-first-byte]"))
+		return NODE_USAGE;
+	if (making.follow && making.every == 0) {
+		command_error("--follow needs --every EPOCHS");
+		return NODE_USAGE;
+	}
+	making.log = arguments[0];
+	if (making.directory == NULL)
+		making.directory = making.log;
+	if (making.keep > CHECKPOINTS_MAX / 2)
+		making.keep = CHECKPOINTS_MAX / 2;
+	catch_signals();
+	enum node_end end = node_open(&node, making.log);
+	if (end != NODE_SOUND) {
+		command_error("%s", node.text);
+		return end;
+	}
+	if (!first_byte)
+		end = node_resume(&node, making.directory, &last, command_tell, NULL);
+	node.reader.options.follow = making.follow;
+	making.last_epoch = node.epoch;
+	making.asked_epoch = node.epoch;
+	if (end == NODE_SOUND)
+		end = run(&making, &node);
+	if (end != NODE_SOUND)
+		command_error("%s", node.text);
+	node_close(&node);
+	return end;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How far a log is known to be durable: a second reader that runs ahead and heeds what later blocks
+ * say of earlier ones. What it covers can never be cut by the next start of the engine. The last
+ * blocks of a log are never covered: nothing behind them speaks for them.
+ *
+ * One thread; blocks on reads.
+ */
+#ifndef GIRO_REPLAY_DURABLE_H
+#define GIRO_REPLAY_DURABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wal/reader.h"
+
+struct durable {
+	struct wal_reader reader;
+	uint64_t count; /* blocks 0 .. count - 1 are durable */
+};
+
+/* Begins at `segment` of a log that is perhaps being written. Returns 0 or a negative errno. */
+int durable_open(struct durable *durable, struct wal_disk *disk, uint64_t segment);
+
+/* Is block `seq` known to be durable by now? Reads on as far as needed. */
+bool durable_covers(struct durable *durable, uint64_t seq);
+
+void durable_close(struct durable *durable);
+
+#endif
