@@ -8,13 +8,6 @@
 #include "replay/command.h"
 #include "replay/json.h"
 
-static const struct account *find(const struct node *node, struct id128 id)
-{
-	if (node->limits.shards == 0)
-		return NULL;
-	return shard_account(node->shards[id_slot(id) % node->limits.shards], id);
-}
-
 static void print_text(const struct node *node, const struct account *account)
 {
 	char id[48];
@@ -75,7 +68,7 @@ enum node_end command_balance(int argc, char **argv)
 	enum node_end end = command_play_to(&node, arguments[0], checkpoints, &at);
 	if (end != NODE_SOUND && end != NODE_TORN)
 		return end;
-	const struct account *account = find(&node, id);
+	const struct account *account = node_account(&node, id);
 	if (account == NULL) {
 		command_error("there is no account %s as of epoch %" PRIu64, arguments[1],
 			      node.epoch);

@@ -277,6 +277,13 @@ void node_skip(struct node *node)
 	node->peeked = false;
 }
 
+const struct account *node_account(const struct node *node, struct id128 id)
+{
+	if (node->limits.shards == 0)
+		return NULL;
+	return shard_account(node->shards[id_slot(id) % node->limits.shards], id);
+}
+
 void node_close(struct node *node)
 {
 	if (node->memory != NULL)

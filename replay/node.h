@@ -80,6 +80,9 @@ bool node_apply(struct node *node, bool check_digests, const struct wal_block *b
 /* Passes over the block peeked at. The shards then no longer follow the log. */
 void node_skip(struct node *node);
 
+/* The account as of the last block applied, in the shard that its slot belongs to; NULL: none. */
+const struct account *node_account(const struct node *node, struct id128 id);
+
 void node_close(struct node *node);
 
 #endif

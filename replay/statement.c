@@ -26,13 +26,6 @@ struct statement {
 	uint64_t credited;
 };
 
-static const struct account *find(const struct node *node, struct id128 id)
-{
-	if (node->limits.shards == 0)
-		return NULL;
-	return shard_account(node->shards[id_slot(id) % node->limits.shards], id);
-}
-
 static void print_opening(struct statement *statement, const struct node *node)
 {
 	char text[48];
@@ -156,7 +149,7 @@ static enum node_end print_range(struct statement *statement, struct node *node,
 	}
 	if (end != NODE_SOUND && end != NODE_TORN)
 		return end;
-	const struct account *account = find(node, statement->account);
+	const struct account *account = node_account(node, statement->account);
 	if (account == NULL)
 		return NODE_NOT_FOUND;
 	if (account->balance != statement->balance) {
@@ -207,7 +200,7 @@ enum node_end command_statement(int argc, char **argv)
 	enum node_end end = command_play_before(&node, log, statement.checkpoints, &statement.from);
 	if (end != NODE_SOUND && end != NODE_TORN)
 		return end;
-	const struct account *account = find(&node, statement.account);
+	const struct account *account = node_account(&node, statement.account);
 	statement.opening = account != NULL ? account->balance : 0;
 	statement.balance = statement.opening;
 	if (journal_init(&journal, &node, statement.account)) {

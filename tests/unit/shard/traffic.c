@@ -72,7 +72,7 @@ struct transfer traffic_transfer(struct traffic *traffic)
 	case 0: /* expired when it is born, also by the clock of a shard that lags behind */
 		now_ms -= traffic->network->limits.window_ms + 60000;
 		break;
-	case 1: /* ahead, for now */
+	case 1: /* ahead of the shard's clock; in order once that has caught up */
 		now_ms += traffic->network->limits.ahead_ms + 1 + below(traffic, 100);
 		break;
 	case 2:
