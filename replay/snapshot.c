@@ -224,17 +224,15 @@ static const char *read_outcomes(struct shard *shard, struct source *source, uin
 		struct snapshot_outcome copy;
 		if (!take(source, &copy, sizeof(copy)))
 			return "it is too short for its outcomes";
-		uint64_t hash = id_hash(copy.id);
-		uint64_t number = id_time_ms(copy.id) >> window->shift;
-		const struct window_generation *generation =
-		    &window->generation[number % window->generations];
-		if (number == 0 || generation->number != number ||
-		    window_find(window, copy.id, hash) != NULL)
+		struct window_place place = window_place(window, copy.id, id_hash(copy.id));
+		if (place.number == 0 || window->generation[place.index].number != place.number ||
+		    window_find(window, copy.id, &place) != NULL)
 			return "an outcome is out of place or there twice";
-		if (!window_has_room(window, copy.id))
+		if (!window_has_room(window, &place))
 			return "its window does not fit: ids_per_second is too small";
-		window_put(window, copy.id, hash, copy.content, copy.outcome >> 8,
-			   (enum status)(copy.outcome & 0xff), false);
+		const struct window_entry entry = window_entry(
+		    copy.id, copy.content, copy.outcome >> 8, (enum status)(copy.outcome & 0xff));
+		window_put(window, &place, &entry);
 	}
 	return NULL;
 }

@@ -76,6 +76,9 @@ static inline struct account *account_find(const struct account_table *table, st
 {
 	uint64_t at = account_line(table, hash);
 
+	/* Past the first line without a branch, as in account_prefetch_next(): behind a free line there
+	 * is nothing of the same hash. */
+	at = (at + !id_equal(table->lines[at].id, id)) & table->mask;
 	/* Ends: half of the lines are free. */
 	while (!id_is_zero(table->lines[at].id)) {
 		if (id_equal(table->lines[at].id, id))

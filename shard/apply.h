@@ -7,11 +7,18 @@
 
 #include "shard/shard.h"
 
-/* What clients ask: apply_client.c. `id_hash` is that of the transfer's or operation's id. */
-void apply_transfer(struct shard *shard, const struct shard_input *input, uint64_t id_hash,
+/* What is computed of a client's input before any of its burst is applied. */
+struct prepared {
+	uint64_t id_hash;	   /* of the transfer's or operation's id */
+	uint64_t content;	   /* XXH3-64 of the record */
+	struct window_place place; /* of the id */
+};
+
+/* What clients ask: apply_client.c. Each input's preparation is used up. */
+void apply_transfer(struct shard *shard, const struct shard_input *input, struct prepared *prepared,
 		    struct shard_effects *effects);
-void apply_operation(struct shard *shard, const struct shard_input *input, uint64_t id_hash,
-		     struct shard_effects *effects);
+void apply_operation(struct shard *shard, const struct shard_input *input,
+		     struct prepared *prepared, struct shard_effects *effects);
 
 /* What peers say, and time-outs: apply_peer.c. */
 void apply_message(struct shard *shard, const struct shard_input *input,
@@ -47,10 +54,18 @@ static inline void effect_record(struct shard *shard, struct shard_effects *effe
 	effects->log_bytes += sizeof(head);
 }
 
+/* Room for the body of a record, aligned to 8 bytes as all records are. */
+static inline void *effect_record_room(struct shard_effects *effects, size_t bytes)
+{
+	void *room = effects->log + effects->log_bytes;
+
+	effects->log_bytes += bytes;
+	return room;
+}
+
 static inline void effect_record_body(struct shard_effects *effects, const void *body, size_t bytes)
 {
-	__builtin_memcpy(effects->log + effects->log_bytes, body, bytes);
-	effects->log_bytes += bytes;
+	__builtin_memcpy(effect_record_room(effects, bytes), body, bytes);
 }
 
 /* A coordinator's message about a row; kind TRY, CONFIRM or CANCEL as the row's state says. */

@@ -45,13 +45,13 @@ static enum status check_operation(const struct account_operation *operation)
 /* Answers an id that was seen before or cannot be taken now; false: the id is new. Rows under way
  * come first: they may outlive their id's window. */
 static bool answer_known_id(struct shard *shard, const struct shard_input *input, struct id128 id,
-			    uint64_t hash, uint64_t content, struct shard_effects *effects)
+			    struct prepared *prepared, struct shard_effects *effects)
 {
-	const struct coordinator_row *row = phase_find(&shard->phase, id, hash);
+	const struct coordinator_row *row = phase_find(&shard->phase, id, prepared->id_hash);
 	if (row != NULL) {
 		shard->events[SHARD_EVENT_REPEAT_UNDER_WAY]++;
 		/* ID_REUSED is final: it goes out when the row that it rests on is durable. */
-		if (row->content == content)
+		if (row->content == prepared->content)
 			effect_reply(shard, effects, input->token, STATUS_PENDING, 0);
 		else
 			effect_reply(shard, effects, input->token, STATUS_ID_REUSED,
@@ -65,10 +65,10 @@ static bool answer_known_id(struct shard *shard, const struct shard_input *input
 		return true;
 	}
 
-	const struct window_entry *entry = window_find(&shard->window, id, hash);
+	const struct window_entry *entry = window_find(&shard->window, id, &prepared->place);
 	if (entry != NULL) {
 		shard->events[SHARD_EVENT_REPEAT]++;
-		if (entry->content == content)
+		if (entry->content == prepared->content)
 			effect_reply(shard, effects, input->token, window_entry_status(entry),
 				     window_entry_epoch(entry));
 		else
@@ -81,11 +81,11 @@ static bool answer_known_id(struct shard *shard, const struct shard_input *input
 
 /* Which limit stands against taking a new id, as an event, or SHARD_EVENTS: none. */
 static enum shard_event limit_reached(const struct shard *shard, const struct shard_input *input,
-				      struct id128 id)
+				      const struct prepared *prepared)
 {
 	if (input->flags & SHARD_INPUT_NO_NEW_WORK)
 		return SHARD_EVENT_BUSY_NO_NEW_WORK;
-	if (!window_has_room(&shard->window, id))
+	if (!window_has_room(&shard->window, &prepared->place))
 		return SHARD_EVENT_BUSY_WINDOW;
 	return SHARD_EVENTS;
 }
@@ -99,17 +99,18 @@ static void answer_busy(struct shard *shard, const struct shard_input *input,
 
 /* First phase at the debit account's shard: hold the money, open the row, ask the peer. */
 static void open_try(struct shard *shard, const struct shard_input *input, struct account *debit,
-		     uint64_t id_hash, uint64_t content, struct shard_effects *effects)
+		     const struct prepared *prepared, struct shard_effects *effects)
 {
 	const struct transfer *transfer = &input->transfer;
-	struct coordinator_row *row = phase_open(&shard->phase, input->peer, transfer, id_hash);
+	struct coordinator_row *row =
+	    phase_open(&shard->phase, input->peer, transfer, prepared->id_hash);
 
-	row->content = content;
+	row->content = prepared->content;
 	row->started_ms = shard->now_ms;
 	row->token = input->token;
 	row->debit_line = (uint64_t)(debit - shard->accounts.lines);
 	debit->held += transfer->amount;
-	window_reserve(&shard->window, transfer->id);
+	window_reserve(&shard->window, &prepared->place);
 
 	shard->events[SHARD_EVENT_CROSS_TRIED]++;
 	effect_record(shard, effects, RECORD_TRANSFER, input->peer, STATUS_PENDING, row->seq);
@@ -117,7 +118,16 @@ static void open_try(struct shard *shard, const struct shard_input *input, struc
 	effect_coordinator_message(shard, input->peer, row, effects);
 }
 
-void apply_transfer(struct shard *shard, const struct shard_input *input, uint64_t id_hash,
+/* Remembers a final outcome under its id, where answer_known_id() did not find it. */
+static void remember(struct shard *shard, struct id128 id, const struct prepared *prepared,
+		     enum status status)
+{
+	const struct window_entry entry = window_entry(id, prepared->content, shard->epoch, status);
+
+	window_put(&shard->window, &prepared->place, &entry);
+}
+
+void apply_transfer(struct shard *shard, const struct shard_input *input, struct prepared *prepared,
 		    struct shard_effects *effects)
 {
 	const struct transfer *transfer = &input->transfer;
@@ -131,11 +141,10 @@ void apply_transfer(struct shard *shard, const struct shard_input *input, uint64
 		return;
 	}
 
-	uint64_t content = XXH3_64bits(transfer, sizeof(*transfer));
-	if (answer_known_id(shard, input, transfer->id, id_hash, content, effects))
+	if (answer_known_id(shard, input, transfer->id, prepared, effects))
 		return;
 
-	enum shard_event limit = limit_reached(shard, input, transfer->id);
+	enum shard_event limit = limit_reached(shard, input, prepared);
 	if (limit == SHARD_EVENTS && !local && !phase_has_room(&shard->phase, input->peer))
 		limit = SHARD_EVENT_BUSY_ROWS;
 	if (limit != SHARD_EVENTS) {
@@ -146,7 +155,7 @@ void apply_transfer(struct shard *shard, const struct shard_input *input, uint64
 	struct account *debit = account_find(&shard->accounts, transfer->debit, input->hash);
 	status = account_check_debit(debit, transfer->ledger, transfer->amount);
 	if (status == STATUS_OK && !local) {
-		open_try(shard, input, debit, id_hash, content, effects);
+		open_try(shard, input, debit, prepared, effects);
 		return;
 	}
 	if (status == STATUS_OK) {
@@ -160,7 +169,7 @@ void apply_transfer(struct shard *shard, const struct shard_input *input, uint64
 		}
 	}
 
-	window_put(&shard->window, transfer->id, id_hash, content, shard->epoch, status, false);
+	remember(shard, transfer->id, prepared, status);
 	effect_record(shard, effects, RECORD_TRANSFER, input->peer, status, 0);
 	effect_record_body(effects, transfer, sizeof(*transfer));
 	effect_reply(shard, effects, input->token, status, shard->epoch);
@@ -202,8 +211,8 @@ static enum status change_account(const struct account_operation *operation,
 	}
 }
 
-void apply_operation(struct shard *shard, const struct shard_input *input, uint64_t id_hash,
-		     struct shard_effects *effects)
+void apply_operation(struct shard *shard, const struct shard_input *input,
+		     struct prepared *prepared, struct shard_effects *effects)
 {
 	const struct account_operation *operation = &input->operation;
 
@@ -215,11 +224,10 @@ void apply_operation(struct shard *shard, const struct shard_input *input, uint6
 		return;
 	}
 
-	uint64_t content = XXH3_64bits(operation, sizeof(*operation));
-	if (answer_known_id(shard, input, operation->id, id_hash, content, effects))
+	if (answer_known_id(shard, input, operation->id, prepared, effects))
 		return;
 
-	enum shard_event limit = limit_reached(shard, input, operation->id);
+	enum shard_event limit = limit_reached(shard, input, prepared);
 	if (limit != SHARD_EVENTS) {
 		answer_busy(shard, input, limit, effects);
 		return;
@@ -233,7 +241,7 @@ void apply_operation(struct shard *shard, const struct shard_input *input, uint6
 		return;
 	}
 
-	window_put(&shard->window, operation->id, id_hash, content, shard->epoch, status, false);
+	remember(shard, operation->id, prepared, status);
 	effect_record(shard, effects, RECORD_ACCOUNT, 0, status, 0);
 	effect_record_body(effects, operation, sizeof(*operation));
 	effect_reply(shard, effects, input->token, status, shard->epoch);

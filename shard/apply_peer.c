@@ -97,16 +97,16 @@ static void on_try(struct shard *shard, const struct shard_input *input,
 	}
 	shard->events[vote == STATUS_OK ? SHARD_EVENT_TRY_YES : SHARD_EVENT_TRY_NO]++;
 
-	const struct record_try body = {
-	    .amount = message->amount,
-	    .transfer = message->transfer,
-	    .credit = message->credit,
-	    .ledger = message->ledger,
-	    .code = message->code,
-	    .low_delta = message->low_delta,
-	};
 	effect_record(shard, effects, RECORD_TRY, message->from, vote, message->seq);
-	effect_record_body(effects, &body, sizeof(body));
+	*(struct record_try *)effect_record_room(effects, sizeof(struct record_try)) =
+	    (struct record_try){
+		.amount = message->amount,
+		.transfer = message->transfer,
+		.credit = message->credit,
+		.ledger = message->ledger,
+		.code = message->code,
+		.low_delta = message->low_delta,
+	    };
 	answer_peer(shard, message, MESSAGE_VOTE, vote, effects);
 }
 
@@ -235,17 +235,18 @@ static void on_ack(struct shard *shard, const struct shard_message *message,
 
 	enum status outcome = row->outcome;
 	struct id128 id = row->transfer.id;
-	uint64_t hash = id_hash(id);
+	const struct window_entry entry = window_entry(id, row->content, shard->epoch, outcome);
+	struct window_place place = window_place(&shard->window, id, row->id_hash);
 
 	shard->events[outcome == STATUS_OK ? SHARD_EVENT_CROSS_CONFIRMED
 					   : SHARD_EVENT_CROSS_CANCELLED]++;
-	if (!window_put(&shard->window, id, hash, row->content, shard->epoch, outcome, true))
+	if (!window_put_reserved(&shard->window, &place, &entry))
 		shard->events[SHARD_EVENT_OUTCOME_FORGOTTEN]++;
 	effect_record(shard, effects, RECORD_ACK, message->from, 0, row->seq);
 	/* After a crash nobody is waiting: the client asks again with the same id. */
 	if (row->token != SHARD_NO_TOKEN)
 		effect_reply(shard, effects, row->token, outcome, shard->epoch);
-	phase_finish(&shard->phase, message->from, row, hash);
+	phase_finish(&shard->phase, message->from, row);
 }
 
 void apply_message(struct shard *shard, const struct shard_input *input,

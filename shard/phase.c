@@ -81,7 +81,7 @@ static void index_remove(struct phase_table *phase, uint32_t entry, uint64_t has
 		uint32_t other = phase->index[at];
 		if (other == 0)
 			break;
-		uint64_t home = id_hash(row_at(phase, other)->transfer.id) & phase->index_mask;
+		uint64_t home = row_at(phase, other)->id_hash & phase->index_mask;
 		if (((at - home) & phase->index_mask) >= ((at - hole) & phase->index_mask)) {
 			phase->index[hole] = other;
 			hole = at;
@@ -101,6 +101,7 @@ struct coordinator_row *phase_open(struct phase_table *phase, uint32_t peer,
 	*row = (struct coordinator_row){
 	    .transfer = *transfer,
 	    .seq = link->next,
+	    .id_hash = hash,
 	    .state = COORDINATOR_TRYING,
 	};
 	link->next++;
@@ -131,13 +132,12 @@ struct coordinator_row *phase_find(const struct phase_table *phase, struct id128
 	return NULL;
 }
 
-void phase_finish(struct phase_table *phase, uint32_t peer, struct coordinator_row *row,
-		  uint64_t hash)
+void phase_finish(struct phase_table *phase, uint32_t peer, struct coordinator_row *row)
 {
 	struct phase_link *link = &phase->link[peer];
 	uint32_t at = (uint32_t)(row->seq & (phase->rows - 1));
 
-	index_remove(phase, 1 + peer * phase->rows + at, hash);
+	index_remove(phase, 1 + peer * phase->rows + at, row->id_hash);
 	row->state = COORDINATOR_FREE;
 	phase->in_flight--;
 	while (link->low < link->next &&

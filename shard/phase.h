@@ -43,6 +43,7 @@ enum coordinator_state {
 struct coordinator_row {
 	alignas(CACHE_LINE) struct transfer transfer;
 	uint64_t seq;
+	uint64_t id_hash;    /* of the transfer's id */
 	uint64_t content;    /* XXH3-64 of the transfer, for repeats */
 	uint64_t started_ms; /* epoch time of the try */
 	uint64_t token; /* the client's, for the answer; not part of the state, lost in a crash */
@@ -107,6 +108,21 @@ static inline bool phase_has_room(const struct phase_table *phase, uint32_t peer
 struct coordinator_row *phase_open(struct phase_table *phase, uint32_t peer,
 				   const struct transfer *transfer, uint64_t hash);
 
+/* Ask for the row of number `seq`, whatever it holds. */
+static inline void phase_prefetch_row(const struct phase_table *phase, uint32_t peer, uint64_t seq)
+{
+	const struct coordinator_row *row = &phase->link[peer].coordinator[seq & (phase->rows - 1)];
+
+	__builtin_prefetch(row, 1);
+	__builtin_prefetch((const uint8_t *)row + CACHE_LINE, 1);
+}
+
+static inline void phase_prefetch_participant(const struct phase_table *phase, uint32_t peer,
+					      uint64_t seq)
+{
+	__builtin_prefetch(&phase->link[peer].participant[seq & (phase->rows - 1)], 1);
+}
+
 /* The coordinator's row of number `seq`, or NULL when it is finished or was never opened. */
 struct coordinator_row *phase_row(const struct phase_table *phase, uint32_t peer, uint64_t seq);
 
@@ -114,8 +130,7 @@ struct coordinator_row *phase_row(const struct phase_table *phase, uint32_t peer
 struct coordinator_row *phase_find(const struct phase_table *phase, struct id128 id, uint64_t hash);
 
 /* Finishes a row: it is free, out of the index, and `low` moves past all that are finished. */
-void phase_finish(struct phase_table *phase, uint32_t peer, struct coordinator_row *row,
-		  uint64_t hash);
+void phase_finish(struct phase_table *phase, uint32_t peer, struct coordinator_row *row);
 
 /* The participant's row of number `seq` of `peer`, or NULL when nothing was heard of it or it is
  * forgotten. */

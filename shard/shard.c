@@ -69,62 +69,86 @@ void shard_input_from_message(struct shard_input *input, const struct shard_mess
 	input->message = *message;
 }
 
-/* The lines that the input will touch are asked for before any of the burst is applied, so that
- * their misses overlap. Returns the hash of the client's id, which two tables are probed with. */
-static uint64_t prefetch(const struct shard *shard, const struct shard_input *input)
-{
-	uint64_t hash = 0;
+/* gcc takes a function that only prefetches for one without effect, and drops the call. */
+#define ALWAYS_INLINE __attribute__((always_inline))
 
+static void prepare_id(const struct shard *shard, struct id128 id, struct prepared *prepared)
+{
+	prepared->id_hash = id_hash(id);
+	prepared->place = window_place(&shard->window, id, prepared->id_hash);
+	window_prefetch(&shard->window, &prepared->place);
+}
+
+ALWAYS_INLINE static inline void prepare_message(const struct shard *shard,
+						 const struct shard_message *message, uint64_t hash)
+{
+	if (message->kind == MESSAGE_VOTE || message->kind == MESSAGE_ACK) {
+		phase_prefetch_row(&shard->phase, message->from, message->seq);
+		return;
+	}
+	phase_prefetch_participant(&shard->phase, message->from, message->seq);
+	if (message->kind == MESSAGE_TRY)
+		account_prefetch(&shard->accounts, hash);
+}
+
+/* Computes what the bytes of an input alone decide, and asks for the lines that it will touch, before
+ * any of the burst is applied: so that their misses overlap. */
+static void prepare(const struct shard *shard, const struct shard_input *input,
+		    struct prepared *prepared)
+{
 	switch (input->kind) {
 	case SHARD_INPUT_TRANSFER:
-		hash = id_hash(input->transfer.id);
 		account_prefetch(&shard->accounts, input->hash);
 		if (input->peer == shard->index)
 			account_prefetch(&shard->accounts, input->credit_hash);
-		window_prefetch(&shard->window, input->transfer.id, hash);
+		prepare_id(shard, input->transfer.id, prepared);
+		prepared->content = XXH3_64bits(&input->transfer, sizeof(input->transfer));
 		break;
 	case SHARD_INPUT_ACCOUNT:
-		hash = id_hash(input->operation.id);
 		account_prefetch(&shard->accounts, input->hash);
-		window_prefetch(&shard->window, input->operation.id, hash);
+		prepare_id(shard, input->operation.id, prepared);
+		prepared->content = XXH3_64bits(&input->operation, sizeof(input->operation));
 		break;
 	case SHARD_INPUT_MESSAGE:
-		if (input->message.kind == MESSAGE_TRY)
-			account_prefetch(&shard->accounts, input->hash);
+		prepare_message(shard, &input->message, input->hash);
 		break;
 	default:
 		break;
 	}
-	return hash;
 }
 
 /* The second look, when the first lines are there. */
-static void prefetch_next(const struct shard *shard, const struct shard_input *input)
+ALWAYS_INLINE static inline void prefetch_next(const struct shard *shard,
+					       const struct shard_input *input,
+					       const struct prepared *prepared)
 {
+	if (input->kind == SHARD_INPUT_MESSAGE && input->message.kind == MESSAGE_TRY)
+		account_prefetch_next(&shard->accounts, input->message.credit, input->hash);
 	if (input->kind != SHARD_INPUT_TRANSFER)
 		return;
 	account_prefetch_next(&shard->accounts, input->transfer.debit, input->hash);
 	if (input->peer == shard->index)
 		account_prefetch_next(&shard->accounts, input->transfer.credit, input->credit_hash);
+	window_prefetch_next(&shard->window, &prepared->place);
 }
 
 void shard_apply(struct shard *shard, const struct shard_input *inputs, uint32_t count,
 		 struct shard_effects *effects)
 {
-	uint64_t id_hashes[SHARD_BURST_MAX];
+	struct prepared prepared[SHARD_BURST_MAX];
 
 	CHECK(count <= SHARD_BURST_MAX);
 	for (uint32_t i = 0; i < count; i++)
-		id_hashes[i] = prefetch(shard, &inputs[i]);
+		prepare(shard, &inputs[i], &prepared[i]);
 	for (uint32_t i = 0; i < count; i++)
-		prefetch_next(shard, &inputs[i]);
+		prefetch_next(shard, &inputs[i], &prepared[i]);
 	for (uint32_t i = 0; i < count; i++) {
 		switch (inputs[i].kind) {
 		case SHARD_INPUT_TRANSFER:
-			apply_transfer(shard, &inputs[i], id_hashes[i], effects);
+			apply_transfer(shard, &inputs[i], &prepared[i], effects);
 			break;
 		case SHARD_INPUT_ACCOUNT:
-			apply_operation(shard, &inputs[i], id_hashes[i], effects);
+			apply_operation(shard, &inputs[i], &prepared[i], effects);
 			break;
 		case SHARD_INPUT_MESSAGE:
 			apply_message(shard, &inputs[i], effects);
@@ -152,7 +176,8 @@ enum status shard_transfer(const struct shard *shard, struct id128 id, uint64_t 
 	enum status time = window_check_time(&shard->window, id, shard->now_ms);
 	if (time != STATUS_OK)
 		return time;
-	const struct window_entry *entry = window_find(&shard->window, id, hash);
+	struct window_place place = window_place(&shard->window, id, hash);
+	const struct window_entry *entry = window_find(&shard->window, id, &place);
 	if (entry == NULL)
 		return STATUS_TRANSFER_NOT_FOUND;
 	*epoch = window_entry_epoch(entry);

@@ -24,7 +24,7 @@ static uint64_t table_entries(uint64_t window_ms, uint64_t ids_per_second)
 {
 	uint64_t ids = (ids_per_second << generation_shift(window_ms)) / 1000 + 1;
 
-	return (ids / 3 + 4) * 4;
+	return (ids / 2 + 2) * 4;
 }
 
 size_t window_bytes(uint64_t window_ms, uint64_t ahead_ms, uint64_t ids_per_second)
@@ -42,7 +42,7 @@ void window_init(struct window *window, void *entries, uint64_t window_ms, uint6
 	*window = (struct window){
 	    .entries = entries,
 	    .table_entries = size,
-	    .count_max = size / 4 * 3,
+	    .count_max = size / 2,
 	    .window_ms = window_ms,
 	    .ahead_ms = ahead_ms,
 	    .shift = generation_shift(window_ms),
@@ -64,124 +64,56 @@ enum status window_check_time(const struct window *window, struct id128 id, uint
 	return STATUS_OK;
 }
 
-static uint64_t generation_number(const struct window *window, struct id128 id)
+/* The generation of a place, started afresh if the ring still holds an earlier turn's there. */
+static struct window_generation *generation_open(struct window *window,
+						 const struct window_place *place)
 {
-	return id_time_ms(id) >> window->shift;
-}
+	struct window_generation *generation = &window->generation[place->index];
 
-static uint32_t generation_index(const struct window *window, uint64_t number)
-{
-	return (uint32_t)(number % window->generations);
-}
-
-/* First entry to probe: the hash as a fraction of the table, so that a table need not be a power of
- * two (D. Lemire, "Fast Random Integer Generation in an Interval", 2019). */
-static uint64_t entry_first(const struct window *window, uint64_t hash)
-{
-	__extension__ typedef unsigned __int128 wide;
-
-	return (uint64_t)((wide)hash * window->table_entries >> 64);
-}
-
-static uint64_t entry_after(const struct window *window, uint64_t at)
-{
-	return at + 1 < window->table_entries ? at + 1 : 0;
-}
-
-static struct window_entry *table_of(const struct window *window, uint32_t index)
-{
-	return window->entries + index * window->table_entries;
-}
-
-void window_prefetch(const struct window *window, struct id128 id, uint64_t hash)
-{
-	uint32_t index = generation_index(window, generation_number(window, id));
-
-	__builtin_prefetch(&table_of(window, index)[entry_first(window, hash)], 1);
-}
-
-const struct window_entry *window_find(const struct window *window, struct id128 id, uint64_t hash)
-{
-	uint64_t number = generation_number(window, id);
-	const struct window_entry *table = table_of(window, generation_index(window, number));
-
-	/* The first entry of another turn ends the probe: none of this turn was put beyond it. */
-	for (uint64_t at = entry_first(window, hash);; at = entry_after(window, at)) {
-		const struct window_entry *entry = &table[at];
-		if (generation_number(window, entry->id) != number)
-			return NULL;
-		if (id_equal(entry->id, id))
-			return entry;
-	}
-}
-
-bool window_has_room(const struct window *window, struct id128 id)
-{
-	uint64_t number = generation_number(window, id);
-	const struct window_generation *generation =
-	    &window->generation[generation_index(window, number)];
-
-	if (generation->number != number)
-		return true;
-	return generation->count + generation->reserved < window->count_max;
-}
-
-/* The generation of `number`, started afresh if its place still holds an earlier turn's. */
-static struct window_generation *generation_open(struct window *window, uint64_t number)
-{
-	struct window_generation *generation =
-	    &window->generation[generation_index(window, number)];
-
-	if (generation->number != number) {
-		CHECK(generation->number < number);
-		*generation = (struct window_generation){.number = number};
+	if (generation->number != place->number) {
+		CHECK(generation->number < place->number);
+		*generation = (struct window_generation){.number = place->number};
 	}
 	return generation;
 }
 
-void window_reserve(struct window *window, struct id128 id)
+void window_reserve(struct window *window, const struct window_place *place)
 {
-	generation_open(window, generation_number(window, id))->reserved++;
+	generation_open(window, place)->reserved++;
 }
 
-bool window_put(struct window *window, struct id128 id, uint64_t hash, uint64_t content,
-		uint64_t epoch, enum status status, bool reserved)
+void window_put(struct window *window, const struct window_place *place,
+		const struct window_entry *entry)
 {
-	uint64_t number = generation_number(window, id);
-	uint32_t index = generation_index(window, number);
-	struct window_generation *generation = &window->generation[index];
+	struct window_generation *generation = generation_open(window, place);
+	struct window_entry *at = &window_table(window, place->index)[place->at];
 
-	if (reserved) {
-		if (generation->number != number)
-			return false; /* forgotten while the transfer was under way */
-		CHECK(generation->reserved > 0);
-		generation->reserved--;
-	} else {
-		generation = generation_open(window, number);
-	}
 	CHECK(generation->count + generation->reserved < window->count_max);
-
-	struct window_entry *table = table_of(window, index);
-	uint64_t at = entry_first(window, hash);
-	while (generation_number(window, table[at].id) == number) {
-		CHECK(!id_equal(table[at].id, id));
-		at = entry_after(window, at);
-	}
-	table[at] = (struct window_entry){
-	    .id = id,
-	    .content = content,
-	    .outcome = epoch << 8 | (uint64_t)status,
-	};
+	CHECK(window_generation_number(window, at->id) != place->number);
+	*at = *entry;
 	generation->count++;
+}
+
+bool window_put_reserved(struct window *window, struct window_place *place,
+			 const struct window_entry *entry)
+{
+	struct window_generation *generation = &window->generation[place->index];
+
+	if (generation->number != place->number)
+		return false;
+	CHECK(window_find(window, entry->id, place) == NULL);
+	CHECK(generation->reserved > 0);
+	generation->reserved--;
+	window_put(window, place, entry);
 	return true;
 }
 
 bool window_entry_is_live(const struct window *window, uint32_t index,
 			  const struct window_entry *entry, uint64_t now_ms)
 {
-	uint64_t number = generation_number(window, entry->id);
+	uint64_t number = window_generation_number(window, entry->id);
 	uint64_t oldest_ms = now_ms > window->window_ms ? now_ms - window->window_ms : 0;
 
-	return !id_is_zero(entry->id) && generation_index(window, number) == index &&
+	return !id_is_zero(entry->id) && number % window->generations == index &&
 	       window->generation[index].number == number && number >= oldest_ms >> window->shift;
 }

@@ -38,6 +38,7 @@ struct window_entry {
 	uint64_t outcome; /* epoch << 8 | status */
 };
 _Static_assert(sizeof(struct window_entry) == 32, "two entries a line");
+#define WINDOW_LINE_ENTRIES 2
 
 struct window_generation {
 	uint64_t number;   /* id_time_ms >> shift of the ids in this table */
@@ -48,7 +49,7 @@ struct window_generation {
 struct window {
 	struct window_entry *entries; /* `generations` tables of `table_entries` */
 	uint64_t table_entries;
-	uint64_t count_max; /* entries and promises of one generation, 3/4 of its table */
+	uint64_t count_max; /* entries and promises of one generation, half of its table */
 	uint64_t window_ms;
 	uint64_t ahead_ms;
 	uint32_t shift;
@@ -67,21 +68,119 @@ void window_init(struct window *window, void *entries, uint64_t window_ms, uint6
 /* STATUS_OK, STATUS_ID_EXPIRED or STATUS_ID_AHEAD at the time `now_ms`. */
 enum status window_check_time(const struct window *window, struct id128 id, uint64_t now_ms);
 
-void window_prefetch(const struct window *window, struct id128 id, uint64_t hash);
+/* Where the probe for an id stands: at first where it begins, once window_find() has not found the id
+ * where an entry of it belongs. Computed once for an input, since it takes a division. */
+struct window_place {
+	uint64_t number; /* generation of the id */
+	uint32_t index;	 /* of that generation's table in the ring */
+	uint64_t at;	 /* entry of that table */
+};
 
-/* The entry of an id whose time is inside the window, or NULL. `hash` is id_hash(id). */
-const struct window_entry *window_find(const struct window *window, struct id128 id, uint64_t hash);
+static inline uint64_t window_generation_number(const struct window *window, struct id128 id)
+{
+	return id_time_ms(id) >> window->shift;
+}
 
-/* Has the generation of `id` room for one more entry or promise? */
-bool window_has_room(const struct window *window, struct id128 id);
+/* Where the probe for `id` begins: always with a line, so that most probes end in it. `hash` is
+ * id_hash(id). The hash is taken as a fraction of the table, so that a table need not be a power of
+ * two (D. Lemire, "Fast Random Integer Generation in an Interval", 2019). */
+static inline struct window_place window_place(const struct window *window, struct id128 id,
+					       uint64_t hash)
+{
+	__extension__ typedef unsigned __int128 wide;
+	uint64_t number = window_generation_number(window, id);
 
-/* Promises a place to a transfer under way; only after window_has_room(). */
-void window_reserve(struct window *window, struct id128 id);
+	return (struct window_place){
+	    .number = number,
+	    .index = (uint32_t)(number % window->generations),
+	    .at = (uint64_t)((wide)hash * (window->table_entries / WINDOW_LINE_ENTRIES) >> 64) *
+		  WINDOW_LINE_ENTRIES,
+	};
+}
 
-/* Remembers the outcome of an id that is not there yet. With `reserved`, in the place promised; if
- * its generation has been forgotten meanwhile, nothing is kept and the return is false. */
-bool window_put(struct window *window, struct id128 id, uint64_t hash, uint64_t content,
-		uint64_t epoch, enum status status, bool reserved);
+static inline struct window_entry *window_table(const struct window *window, uint32_t index)
+{
+	return window->entries + index * window->table_entries;
+}
+
+/* Asks for the line where the probe begins. */
+static inline void window_prefetch(const struct window *window, const struct window_place *place)
+{
+	__builtin_prefetch(&window_table(window, place->index)[place->at], 1);
+}
+
+/* Once that line has come: asks for the one behind it if the probe may have to go on there. */
+static inline void window_prefetch_next(const struct window *window,
+					const struct window_place *place)
+{
+	const struct window_entry *line = &window_table(window, place->index)[place->at];
+	const struct window_entry *last = &line[WINDOW_LINE_ENTRIES - 1];
+	bool full = window_generation_number(window, last->id) == place->number;
+
+	__builtin_prefetch(line + (full ? WINDOW_LINE_ENTRIES : 0), 1);
+}
+
+/* The entry of an id whose time is inside the window; or NULL, with `place` where it would be put.
+ * `place` is window_place()'s of the id. */
+static inline const struct window_entry *window_find(const struct window *window, struct id128 id,
+						     struct window_place *place)
+{
+	const struct window_entry *table = window_table(window, place->index);
+
+	for (;;) {
+		const struct window_entry *line = &table[place->at];
+		bool taken[WINDOW_LINE_ENTRIES];
+		for (uint32_t i = 0; i < WINDOW_LINE_ENTRIES; i++) {
+			taken[i] = window_generation_number(window, line[i].id) == place->number;
+			if (id_equal(line[i].id, id))
+				return &line[i];
+		}
+		/* The first entry of another turn ends the probe: none of this turn was put beyond
+		 * it. Which of a line's entries it is decides no branch: that would be guessed wrong
+		 * every other time. */
+		if (!taken[WINDOW_LINE_ENTRIES - 1]) {
+			place->at += taken[0];
+			return NULL;
+		}
+		place->at += WINDOW_LINE_ENTRIES;
+		if (place->at == window->table_entries)
+			place->at = 0;
+	}
+}
+
+/* Has the generation of the id room for one more entry or promise? */
+static inline bool window_has_room(const struct window *window, const struct window_place *place)
+{
+	const struct window_generation *generation = &window->generation[place->index];
+
+	/* Of an earlier turn: to be started afresh. */
+	if (generation->number != place->number)
+		return true;
+	return generation->count + generation->reserved < window->count_max;
+}
+
+/* Promises a room to a transfer under way; only after window_has_room(). */
+void window_reserve(struct window *window, const struct window_place *place);
+
+/* Remembers the outcome of an id: where window_find() did not find it, and nothing was put since;
+ * only after window_has_room(). */
+void window_put(struct window *window, const struct window_place *place,
+		const struct window_entry *entry);
+
+/* The same, in the room promised. If its generation has been forgotten meanwhile, nothing is kept
+ * and the return is false. */
+bool window_put_reserved(struct window *window, struct window_place *place,
+			 const struct window_entry *entry);
+
+static inline struct window_entry window_entry(struct id128 id, uint64_t content, uint64_t epoch,
+					       enum status status)
+{
+	return (struct window_entry){
+	    .id = id,
+	    .content = content,
+	    .outcome = epoch << 8 | (uint64_t)status,
+	};
+}
 
 static inline enum status window_entry_status(const struct window_entry *entry)
 {

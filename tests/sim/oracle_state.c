@@ -113,8 +113,8 @@ static void compare_outcome(struct oracle *oracle, const struct shard *shard,
 			 "epoch %" PRIu64,
 			 when, shard->index, status_name(have), epoch, status_name(wanted->status),
 			 wanted->epoch);
-	const struct window_entry *entry =
-	    window_find(&shard->window, wanted->id, id_hash(wanted->id));
+	struct window_place place = window_place(&shard->window, wanted->id, id_hash(wanted->id));
+	const struct window_entry *entry = window_find(&shard->window, wanted->id, &place);
 	if (entry->content != XXH3_64bits(wanted->content, sizeof(wanted->content)))
 		sim_fail(sim, "%s: shard %u remembers another content for an id", when,
 			 shard->index);

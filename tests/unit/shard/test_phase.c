@@ -37,7 +37,7 @@ static void finish(struct phase_table *phase, uint32_t peer, uint64_t seq)
 	struct coordinator_row *row = phase_row(phase, peer, seq);
 
 	cr_assert_not_null(row);
-	phase_finish(phase, peer, row, id_hash(row->transfer.id));
+	phase_finish(phase, peer, row);
 }
 
 Test(phase, numbers_without_gaps_to_each_peer)
@@ -102,7 +102,7 @@ Test(phase, finished_transfer_is_not_found)
 	struct coordinator_row *row = phase_open(&phase, 1, &transfer, hash);
 	cr_assert_eq(phase_find(&phase, transfer.id, hash), row);
 	cr_assert_null(phase_find(&phase, transfer_of(6).id, hash), "same hash, another id");
-	phase_finish(&phase, 1, row, hash);
+	phase_finish(&phase, 1, row);
 	cr_assert_null(phase_find(&phase, transfer.id, hash));
 	phase_free(&phase);
 }

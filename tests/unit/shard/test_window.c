@@ -24,15 +24,48 @@ static void window_alloc(struct window *window, uint64_t ids_per_second)
 	window_init(window, entries, WINDOW_MS, AHEAD_MS, ids_per_second);
 }
 
-static void put(struct window *window, struct id128 id, uint64_t epoch, enum status status)
+static struct window_place place_of(const struct window *window, struct id128 id)
 {
-	cr_assert(window_has_room(window, id));
-	cr_assert(window_put(window, id, id_hash(id), 0xc0, epoch, status, false));
+	return window_place(window, id, id_hash(id));
+}
+
+static bool has_room(const struct window *window, struct id128 id)
+{
+	struct window_place place = place_of(window, id);
+
+	return window_has_room(window, &place);
 }
 
 static const struct window_entry *find(const struct window *window, struct id128 id)
 {
-	return window_find(window, id, id_hash(id));
+	struct window_place place = place_of(window, id);
+
+	return window_find(window, id, &place);
+}
+
+static void put(struct window *window, struct id128 id, uint64_t epoch, enum status status)
+{
+	struct window_place place = place_of(window, id);
+	const struct window_entry entry = window_entry(id, 0xc0, epoch, status);
+
+	cr_assert(window_has_room(window, &place));
+	cr_assert_null(window_find(window, id, &place));
+	window_put(window, &place, &entry);
+}
+
+static void reserve(struct window *window, struct id128 id)
+{
+	struct window_place place = place_of(window, id);
+
+	window_reserve(window, &place);
+}
+
+static bool put_reserved(struct window *window, struct id128 id)
+{
+	struct window_place place = place_of(window, id);
+	const struct window_entry entry = window_entry(id, 1, 1, STATUS_OK);
+
+	return window_put_reserved(window, &place, &entry);
 }
 
 Test(window, check_time)
@@ -173,10 +206,36 @@ Test(window, entry_of_an_earlier_turn_counts_as_free)
 			cr_assert_null(find(&window, id_at(time_ms, i)));
 			put(&window, id_at(time_ms, i), turn, STATUS_OK);
 		}
-		cr_assert_not(window_has_room(&window, id_at(time_ms, 99)));
+		cr_assert_not(has_room(&window, id_at(time_ms, 99)));
 		for (uint64_t i = 1; i <= window.count_max; i++)
 			cr_assert_not_null(find(&window, id_at(time_ms, i)));
 		cr_assert_null(find(&window, id_at(time_ms, 99)), "a full probe ends");
+	}
+	free(window.entries);
+}
+
+/* Three ids whose probe begins in the table's last line, which holds two: the third is put at the
+ * table's beginning and found there. */
+Test(window, probe_goes_on_behind_a_full_line)
+{
+	struct window window;
+	uint64_t number = 0;
+
+	window_alloc(&window, 100);
+	for (uint64_t nth = 0; nth <= WINDOW_LINE_ENTRIES; nth++) {
+		struct window_place place;
+		do {
+			place = place_of(&window, id_at(NOW_MS, ++number));
+			cr_assert_eq(place.at % WINDOW_LINE_ENTRIES, 0, "begins with a line");
+		} while (place.at + WINDOW_LINE_ENTRIES != window.table_entries);
+		cr_assert_null(window_find(&window, id_at(NOW_MS, number), &place));
+		cr_assert_eq(place.at, nth < WINDOW_LINE_ENTRIES
+					   ? window.table_entries - WINDOW_LINE_ENTRIES + nth
+					   : 0);
+		put(&window, id_at(NOW_MS, number), nth, STATUS_OK);
+		const struct window_entry *entry = find(&window, id_at(NOW_MS, number));
+		cr_assert_not_null(entry);
+		cr_assert_eq(window_entry_epoch(entry), nth);
 	}
 	free(window.entries);
 }
@@ -188,9 +247,9 @@ Test(window, full_generation_leaves_the_others_alone)
 	window_alloc(&window, 1);
 	for (uint64_t i = 1; i <= window.count_max; i++)
 		put(&window, id_at(NOW_MS, i), 1, STATUS_OK);
-	cr_assert_not(window_has_room(&window, id_at(NOW_MS, 99)));
+	cr_assert_not(has_room(&window, id_at(NOW_MS, 99)));
 	uint64_t next_ms = NOW_MS + (UINT64_C(1) << window.shift);
-	cr_assert(window_has_room(&window, id_at(next_ms, 99)));
+	cr_assert(has_room(&window, id_at(next_ms, 99)));
 	put(&window, id_at(next_ms, 99), 2, STATUS_OK);
 	cr_assert_not_null(find(&window, id_at(next_ms, 99)));
 	free(window.entries);
@@ -204,13 +263,13 @@ Test(window, promise_takes_room_until_it_is_kept)
 	for (uint64_t i = 1; i < window.count_max; i++)
 		put(&window, id_at(NOW_MS, i), 1, STATUS_OK);
 	struct id128 last = id_at(NOW_MS, 1000);
-	cr_assert(window_has_room(&window, last));
-	window_reserve(&window, last);
-	cr_assert_not(window_has_room(&window, id_at(NOW_MS, 1001)));
+	cr_assert(has_room(&window, last));
+	reserve(&window, last);
+	cr_assert_not(has_room(&window, id_at(NOW_MS, 1001)));
 	cr_assert_null(find(&window, last), "a promise is no outcome");
-	cr_assert(window_put(&window, last, id_hash(last), 1, 1, STATUS_OK, true));
+	cr_assert(put_reserved(&window, last));
 	cr_assert_not_null(find(&window, last));
-	cr_assert_not(window_has_room(&window, id_at(NOW_MS, 1001)));
+	cr_assert_not(has_room(&window, id_at(NOW_MS, 1001)));
 	free(window.entries);
 }
 
@@ -224,15 +283,15 @@ Test(window, promise_may_outlive_its_generation)
 	struct id128 young = id_at(NOW_MS + turn_ms, 2);
 	struct id128 promised = id_at(NOW_MS + turn_ms, 3);
 
-	window_reserve(&window, old);
+	reserve(&window, old);
 	put(&window, young, 1, STATUS_OK);
-	window_reserve(&window, promised);
-	cr_assert_not(window_put(&window, old, id_hash(old), 1, 1, STATUS_OK, true));
+	reserve(&window, promised);
+	cr_assert_not(put_reserved(&window, old));
 	cr_assert_not_null(find(&window, young), "the younger generation is untouched");
 	cr_assert_null(find(&window, old));
 	cr_assert_eq(window.generation[(NOW_MS >> window.shift) % window.generations].reserved, 1,
 		     "the younger one's promise is not used up");
-	cr_assert(window_put(&window, promised, id_hash(promised), 1, 1, STATUS_OK, true));
+	cr_assert(put_reserved(&window, promised));
 	free(window.entries);
 }
 
@@ -243,17 +302,20 @@ Test(window, promise_kept_without_having_been_given_is_a_broken_invariant, .sign
 
 	window_alloc(&window, 1);
 	put(&window, id_at(NOW_MS, 2), 1, STATUS_OK);
-	window_put(&window, id, id_hash(id), 1, 1, STATUS_OK, true);
+	put_reserved(&window, id);
 }
 
 Test(window, id_put_twice_is_a_broken_invariant, .signal = SIGABRT)
 {
 	struct window window;
 	struct id128 id = id_at(NOW_MS, 1);
+	const struct window_entry entry = window_entry(id, 0xc0, 1, STATUS_OK);
 
 	window_alloc(&window, 1);
-	put(&window, id, 1, STATUS_OK);
-	window_put(&window, id, id_hash(id), 0xc0, 1, STATUS_OK, false);
+	struct window_place place = place_of(&window, id);
+	cr_assert_null(window_find(&window, id, &place));
+	window_put(&window, &place, &entry);
+	window_put(&window, &place, &entry);
 }
 
 Test(window, liveness_follows_the_time_alone)
