@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Rows of both sides of the links are told apart by as many bits: a power of two. */
+#define SECTION_ROW_BITS 512
+
 /* One section on its way through its shard. */
 struct section {
 	struct replay *replay;
@@ -20,6 +23,7 @@ struct section {
 	/* Inputs read ahead: those between `applied` and `read`. */
 	uint64_t read;
 	uint32_t count;
+	uint64_t rows[SECTION_ROW_BITS / 64]; /* phase rows that they are about, by some bits */
 	struct shard_input inputs[SHARD_BURST_MAX];
 	struct record_head heads[SHARD_BURST_MAX];
 };
@@ -144,6 +148,7 @@ static int flush(struct section *section)
 	section->records += section->count;
 	section->applied = section->read;
 	section->count = 0;
+	memset(section->rows, 0, sizeof(section->rows));
 	return 0;
 }
 
@@ -152,37 +157,73 @@ static bool is_from_client(const struct record *record)
 	return record->head.kind == RECORD_TRANSFER || record->head.kind == RECORD_ACCOUNT;
 }
 
-/* Client records are applied in bursts, so that their memory accesses overlap. What a peer said is
- * judged by the state it finds, so everything before it is applied first. */
+/* Takes the bit of the phase row that a record is about. False when it is taken: by a record about
+ * the same row, as a rule. */
+static bool take_row(struct section *section, const struct record_head *head)
+{
+	bool participant =
+	    head->kind == RECORD_TRY || head->kind == RECORD_CONFIRM || head->kind == RECORD_CANCEL;
+	if (head->kind == RECORD_ACCOUNT ||
+	    (head->kind == RECORD_TRANSFER && head->arg != STATUS_PENDING))
+		return true;
+	uint32_t bit = (participant ? SECTION_ROW_BITS / 2 : 0) +
+		       (head->peer * 67 + head->seq_low) % (SECTION_ROW_BITS / 2);
+	uint64_t *word = &section->rows[bit / 64];
+	uint64_t mask = UINT64_C(1) << bit % 64;
+	bool free = (*word & mask) == 0;
+
+	*word |= mask;
+	return free;
+}
+
+/* Makes the next input of a record. What a peer said is judged by the state that it finds: what does
+ * not fit the state before the burst may fit the one behind it. Returns 1, 0 when it fits neither,
+ * or an error. */
+static int add_input(struct section *section, const struct record *record)
+{
+	if (shard_input_from_record(section->shard, record, &section->inputs[section->count]))
+		return 1;
+	if (section->count == 0)
+		return 0;
+	int error = flush(section);
+	if (error != 0)
+		return error;
+	take_row(section, &record->head);
+	return shard_input_from_record(section->shard, record, &section->inputs[0]);
+}
+
+/* Records are applied in bursts, so that their memory accesses overlap: no two of a burst about the
+ * same phase row, and those of peers one by one for an observer who wants that. */
 static int replay_records(struct section *section)
 {
-	int error;
+	const struct replay_observer *observer = section->replay->observer;
+	bool bursts_of_peers = observer == NULL || observer->bursts_of_peers;
 
 	while (section->read < section->size) {
 		struct record record;
 		size_t bytes = record_decode(section->bytes + section->read,
 					     section->size - section->read, &record);
-		if (bytes == 0 || !is_from_client(&record) || section->count == SHARD_BURST_MAX) {
-			error = flush(section);
+		bool alone = bytes != 0 && !is_from_client(&record) && !bursts_of_peers;
+		if (bytes == 0 || alone || section->count == SHARD_BURST_MAX ||
+		    !take_row(section, &record.head)) {
+			int error = flush(section);
 			if (error != 0)
 				return error;
+			if (bytes == 0)
+				return fault(section, "there is no whole record of a known kind");
+			take_row(section, &record.head);
 		}
-		if (bytes == 0)
-			return fault(section, "there is no whole record of a known kind");
-		struct shard_input *input = &section->inputs[section->count];
-		if (!shard_input_from_record(section->shard, &record, input)) {
-			/* Those read before it may be wrong too, and are told first. */
-			error = flush(section);
-			return error != 0 ? error
-					  : fault(section, "%s is not possible here",
-						  record_name(record.head.kind));
-		}
+		int added = add_input(section, &record);
+		if (added <= 0)
+			return added < 0 ? added
+					 : fault(section, "%s is not possible here",
+						 record_name(record.head.kind));
 		section->heads[section->count] = record.head;
 		count_decided(&section->replay->counts, &record);
 		section->read += bytes;
 		section->count++;
-		if (!is_from_client(&record)) {
-			error = flush(section);
+		if (alone) {
+			int error = flush(section);
 			if (error != 0)
 				return error;
 		}

@@ -16,6 +16,7 @@
 #ifndef GIRO_REPLAY_REPLAY_H
 #define GIRO_REPLAY_REPLAY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shard/shard.h"
@@ -51,10 +52,12 @@ struct replay_counts {
 	uint64_t digests_checked;
 };
 
-/* Sees every record on its way. Records of clients come in bursts, those of peers one by one: what a
- * peer said is seen with the state that it met. */
+/* Sees every record on its way. Records of clients come in bursts; those of peers too if the observer
+ * says so, else one by one, so that what a peer said is seen with the state that it met. No two of a
+ * burst are about the same phase row. */
 struct replay_observer {
 	void *context;
+	bool bursts_of_peers;
 
 	/* Before, and after, `count` inputs are applied to `shard`; heads[i] is the head of the record
 	 * that inputs[i] was made from. `after` comes only if the outcomes were the logged ones. */

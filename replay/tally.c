@@ -231,7 +231,13 @@ static void after(void *context, const struct wal_block_header *block, const str
 void tally_init(struct tally *tally)
 {
 	*tally = (struct tally){
-	    .observer = {.context = tally, .before = before, .after = after},
+	    .observer =
+		{
+		    .context = tally,
+		    .bursts_of_peers = true,
+		    .before = before,
+		    .after = after,
+		},
 	};
 }
 

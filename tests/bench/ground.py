@@ -54,9 +54,9 @@ def settings(shards, mtu, accounts, ids_per_second=IDS_PER_SECOND):
 
 
 def memory_mib(chosen):
-    """An upper bound: 43 bytes an id in tables of at most a quarter of the window, three more of
+    """An upper bound: 64 bytes an id in tables of at most a quarter of the window, three more of
     them than it needs; at most 256 bytes an account; buffers, rings, packets and EAL's own."""
-    ids = (chosen["shard_ids_per_second"] * 43
+    ids = (chosen["shard_ids_per_second"] * 64
            * (4 * (chosen["shard_window_s"] + chosen["shard_ahead_s"])
               + 3 * chosen["shard_window_s"]) // 4)
     shard = ids + chosen["shard_accounts"] * 256
