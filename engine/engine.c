@@ -396,8 +396,10 @@ static bool all_idle(const struct engine *engine)
 /* A block in flight ends the rest early: its completion is what everyone waits for. */
 static void rest(struct engine *engine)
 {
-	if (engine->idle.policy == IDLE_SLEEP && wal_writer_in_flight(&engine->recovery.writer) > 0)
-		engine->recovery.disk->ops->wait(engine->recovery.disk, idle_nap_ns(&engine->idle));
+	uint64_t nap_ns = idle_nap_ns(&engine->idle);
+
+	if (nap_ns > 0 && wal_writer_in_flight(&engine->recovery.writer) > 0)
+		engine->recovery.disk->ops->wait(engine->recovery.disk, nap_ns);
 	else
 		idle_rest(&engine->idle);
 }

@@ -163,9 +163,9 @@ class Engine:
             f"{done.stdout[-1500:]}{done.stderr[-1500:]}")
         return done
 
-    def verify(self, torn_tail=False):
+    def verify(self, *options, torn_tail=False):
         """The log is sound and every recomputed outcome equals the logged one."""
-        return self.replay("verify", torn_tail=torn_tail).stdout
+        return self.replay("verify", *options, torn_tail=torn_tail).stdout
 
     def balances(self):
         """{account: balance} as the log gives them."""
