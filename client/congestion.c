@@ -8,6 +8,7 @@ void client_congestion_init(struct client_congestion *congestion, uint32_t windo
 	    .threshold = window_max,
 	    .window_max = window_max,
 	    .rto_ns = RTO_FIRST_NS,
+	    .tokens = PACE_BURST,
 	};
 }
 
@@ -37,8 +38,10 @@ void client_congestion_answered(struct client_congestion *congestion, uint64_t e
 				bool repeated, bool limited)
 {
 	elapsed_ns = clamp(elapsed_ns, 1, RTO_MAX_NS);
-	if (!repeated || elapsed_ns > congestion->srtt_ns)
+	if (!repeated) {
 		sample(congestion, elapsed_ns);
+		congestion->doublings = 0;
+	}
 
 	if (!limited || congestion->window >= congestion->window_max)
 		return;
@@ -66,14 +69,54 @@ static void cut(struct client_congestion *congestion, uint64_t now_ns, double ke
 	congestion->threshold = congestion->window;
 }
 
-void client_congestion_lost(struct client_congestion *congestion, uint64_t now_ns)
+void client_congestion_lost(struct client_congestion *congestion, unsigned doublings,
+			    uint64_t now_ns)
 {
+	if (congestion->doublings <= doublings)
+		congestion->doublings = doublings + 1;
 	cut(congestion, now_ns, 0.5, congestion->rto_ns);
 }
 
 void client_congestion_busy(struct client_congestion *congestion, uint64_t now_ns)
 {
 	cut(congestion, now_ns, 0.75, congestion->srtt_ns);
+}
+
+/* Tokens a nanosecond. */
+static double pace(const struct client_congestion *congestion)
+{
+	const double gain = congestion->window < congestion->threshold ? 2.0 : 1.25;
+	const uint64_t trip_ns = congestion->srtt_ns ? congestion->srtt_ns : RTO_FIRST_NS;
+
+	return gain * congestion->window / (double)trip_ns;
+}
+
+uint32_t client_congestion_may_send(struct client_congestion *congestion, uint32_t wanted,
+				    uint64_t now_ns)
+{
+	if (congestion->paced_ns != 0)
+		congestion->tokens += pace(congestion) * (double)(now_ns - congestion->paced_ns);
+	if (congestion->tokens > PACE_BURST)
+		congestion->tokens = PACE_BURST;
+	congestion->paced_ns = now_ns;
+	const uint32_t tokens = (uint32_t)congestion->tokens;
+	if (wanted <= tokens)
+		return wanted;
+	return tokens < PACE_FEW ? 0 : tokens;
+}
+
+void client_congestion_sent(struct client_congestion *congestion, uint32_t count)
+{
+	congestion->tokens -= count;
+}
+
+uint64_t client_congestion_pause_ns(const struct client_congestion *congestion, uint32_t wanted)
+{
+	const double few = wanted < PACE_FEW ? wanted : PACE_FEW;
+	const double missing = few - congestion->tokens;
+
+	/* One more, so that rounding never asks for a pause that brings too little. */
+	return missing <= 0 ? 0 : (uint64_t)(missing / pace(congestion)) + 1;
 }
 
 /* Doubles `first` `times` times, up to `max`, then varies it between 3/4 and 5/4. */
@@ -88,10 +131,15 @@ static uint64_t backoff(uint64_t first, unsigned times, uint64_t max, uint64_t r
 	return wait - wait / 4 + random % (wait / 2 + 1);
 }
 
-uint64_t client_congestion_wait_ns(const struct client_congestion *congestion, unsigned repeats,
+unsigned client_congestion_doublings(const struct client_congestion *congestion, unsigned repeats)
+{
+	return repeats > congestion->doublings ? repeats : congestion->doublings;
+}
+
+uint64_t client_congestion_wait_ns(const struct client_congestion *congestion, unsigned doublings,
 				   uint64_t random)
 {
-	return backoff(congestion->rto_ns, repeats, BACKOFF_MAX_NS, random);
+	return backoff(congestion->rto_ns, doublings, BACKOFF_MAX_NS, random);
 }
 
 uint64_t client_congestion_ask_ns(const struct client_congestion *congestion, unsigned repeats,

@@ -192,7 +192,7 @@ static struct giro *session_new(const struct giro_options *options,
 		return NULL;
 	giro->options = *options;
 	giro->server = *server;
-	giro->next_due_ns = UINT64_MAX;
+	giro->next_due_ns = giro->wake_ns = UINT64_MAX;
 	giro->uuid7_last = &client_uuid7_process;
 	giro->home_fd = giro->timer_fd = giro->epoll_fd = -1;
 	for (unsigned i = 0; i < SHARDS_MAX; i++) {

@@ -14,6 +14,9 @@
  *                              +-------------+ bytes again   | only those  giro_poll()
  *                              +-----------------------------+ records
  *
+ * The window of datagrams in flight follows loss and BUSY, and is spread over a round trip; waiting
+ * is asleep (client/congestion.h has the rule, docs/protocol.md that of every client).
+ *
  * Exactly once: an id makes its record happen at most once however often it is sent, by this
  * session or by another one. So whatever comes of a submission (GIRO_TIMED_OUT, a crash of this
  * process), submitting the same record again with the same id is safe, and is the way to learn its

@@ -15,7 +15,7 @@ uint32_t client_window(const struct client_peer *peer)
 
 static void lost(struct giro *giro, struct client_flight *flight, uint64_t now_ns)
 {
-	client_congestion_lost(&giro->peer[flight->shard].congestion, now_ns);
+	client_congestion_lost(&giro->peer[flight->shard].congestion, flight->doublings, now_ns);
 	flight->repeats++;
 	flight->silent++;
 	if (flight->silent >= REPEATS_BEFORE_INFO && now_ns - giro->reading_ended_ns > MAP_PAUSE_NS)
@@ -97,7 +97,7 @@ static void close_filling(struct giro *giro, uint64_t now_ns, uint64_t linger_ns
 			    giro->in_flight >= giro->options.in_flight)
 				continue;
 			if (flight->opened_ns + linger_ns > now_ns && giro->free_count > 0)
-				client_due(giro, flight->opened_ns + linger_ns);
+				client_wake(giro, flight->opened_ns + linger_ns);
 			else
 				client_flight_close(giro, flight);
 		}
@@ -106,6 +106,7 @@ static void close_filling(struct giro *giro, uint64_t now_ns, uint64_t linger_ns
 
 void client_advance(struct giro *giro, uint64_t linger_ns)
 {
+	giro->wake_ns = UINT64_MAX;
 	client_receive(giro);
 	const uint64_t now_ns = client_now_ns();
 	if (now_ns >= giro->next_due_ns)
@@ -129,10 +130,16 @@ void client_log_changed(struct giro *giro)
 	client_retries_expire(giro, GIRO_LOG_CHANGED, UINT64_MAX);
 }
 
+/* When there is something to do though nothing arrives. */
+static uint64_t next_ns(const struct giro *giro)
+{
+	return giro->next_due_ns < giro->wake_ns ? giro->next_due_ns : giro->wake_ns;
+}
+
 void client_arm(struct giro *giro)
 {
 	/* What waits in the queue makes the descriptor readable at once. */
-	const uint64_t due_ns = giro->completion_count > 0 ? 1 : giro->next_due_ns;
+	const uint64_t due_ns = giro->completion_count > 0 ? 1 : next_ns(giro);
 
 	if (due_ns == UINT64_MAX || (giro->armed_ns != 0 && giro->armed_ns <= due_ns))
 		return;
@@ -149,8 +156,8 @@ void client_wait(struct giro *giro, uint64_t until_ns)
 	struct pollfd readable = {.fd = giro->epoll_fd, .events = POLLIN};
 	const uint64_t now_ns = client_now_ns();
 
-	if (giro->next_due_ns < until_ns)
-		until_ns = giro->next_due_ns;
+	if (next_ns(giro) < until_ns)
+		until_ns = next_ns(giro);
 	if (until_ns <= now_ns)
 		return;
 	const uint64_t wait_ns = until_ns - now_ns;

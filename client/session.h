@@ -100,6 +100,7 @@ struct client_flight {
 	uint64_t deadline_ns; /* earliest of its undecided records, or earlier */
 	uint32_t repeats;     /* times sent again */
 	uint32_t silent;      /* of these, since the last answer */
+	uint32_t doublings;   /* of the wait for its answer */
 	uint16_t index;
 	uint16_t count; /* records */
 	uint16_t left;	/* undecided ones */
@@ -133,8 +134,9 @@ struct giro {
 	struct sockaddr_in server;
 	int epoll_fd;
 	int timer_fd;
-	int home_fd;	/* connected to `server`, for INFO */
-	int send_errno; /* last error of a send, zero when none */
+	int home_fd;	 /* connected to `server`, for INFO */
+	int send_errno;	 /* last error of a send, zero when none */
+	bool one_by_one; /* the kernel cuts up no messages for us */
 	bool log_changed;
 
 	struct client_random random;
@@ -158,6 +160,7 @@ struct giro {
 	struct client_peer peer[SHARDS_MAX];
 	uint32_t in_flight;
 	uint64_t next_due_ns; /* no timer is due before */
+	uint64_t wake_ns;     /* when the sender has something to do again; made anew each round */
 	uint64_t armed_ns;    /* timer_fd's expiry, zero when disarmed */
 
 	struct client_flight *flights;
@@ -248,6 +251,9 @@ int client_socket_open(struct giro *giro, const struct sockaddr_in *address);
 void client_socket_close(struct giro *giro, int fd);
 /* Reads what has arrived on all sockets. */
 void client_receive(struct giro *giro);
+
+/* send.c */
+
 /* Sends the READY flights of all peers that their windows allow. */
 void client_send(struct giro *giro, uint64_t now_ns);
 
@@ -258,6 +264,13 @@ static inline void client_due(struct giro *giro, uint64_t due_ns)
 {
 	if (due_ns < giro->next_due_ns)
 		giro->next_due_ns = due_ns;
+}
+
+/* Makes giro_poll() come back by `wake_ns`, though no timer be due. */
+static inline void client_wake(struct giro *giro, uint64_t wake_ns)
+{
+	if (wake_ns < giro->wake_ns)
+		giro->wake_ns = wake_ns;
 }
 
 /* One round of all that is due, without waiting. Datagrams may fill up for `linger_ns`. */

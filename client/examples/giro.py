@@ -114,10 +114,9 @@ def _stripe(lanes, data, at, keys):
 
 def _long(data, size):
     lanes = [_P32[2], _P64[0], _P64[1], _P64[2], _P64[3], _P32[1], _P64[4], _P32[0]]
-    blocks = (size - 1) // 1024
     for at in range(0, (size - 1) // 64 * 64, 64):
         _stripe(lanes, data, at, _LANE_KEYS[at // 64 % 16])
-        if at % 1024 == 960 and at // 1024 < blocks:
+        if at % 1024 == 960:
             for lane, key in enumerate(_LANE_KEYS[16]):
                 value = lanes[lane] & _64
                 lanes[lane] = (value ^ value >> 47 ^ key) * _P32[0] & _64
@@ -164,10 +163,6 @@ def _id(number):
     return number.to_bytes(16, "little")
 
 
-def _slot(account):
-    return xxh3_64(_id(account)) % SLOTS
-
-
 def _request(kind, request_id, records):
     body = HEADER.pack(0, b"GIRO", 1, kind, len(records), request_id, 0, 0, 0)[8:]
     body += b"".join(records)
@@ -198,10 +193,11 @@ class _Window:
     def __init__(self):
         self.size, self.threshold, self.in_flight = 32.0, float("inf"), 0
         self.srtt = self.rttvar = self.cut_at = 0.0
-        self.rto = 0.25
+        self.rto, self.doublings = 0.25, 0
 
     def answered(self, trip, repeated):
-        if not repeated or trip > self.srtt:
+        if not repeated:
+            self.doublings = 0
             if self.srtt == 0:
                 self.srtt, self.rttvar = trip, trip / 2
             self.rttvar += (abs(self.srtt - trip) - self.rttvar) / 4
@@ -209,6 +205,10 @@ class _Window:
             self.rto = min(max(self.srtt + 4 * self.rttvar, 0.05), 1.0)
         if self.in_flight >= self.size / 2:
             self.size += 1 if self.size < self.threshold else 1 / self.size
+
+    def lost(self, doublings, now):
+        self.doublings = max(self.doublings, doublings + 1)
+        self.cut(0.5, now)
 
     def cut(self, keep, now):
         if now - self.cut_at >= max(self.srtt, 0.001):
@@ -224,7 +224,7 @@ class _Flight:
         self.request_id, self.payload, self.take = request_id, payload, take
         self.first_sent = None
         self.due = None  # when to send it again; None while it waits to be sent
-        self.repeats = 0
+        self.repeats = self.doublings = 0
 
 
 def _vary(seconds):
@@ -371,7 +371,8 @@ class Client:
             pass  # as good as lost
         window.in_flight += 1
         flight.first_sent = flight.first_sent or now
-        flight.due = now + _vary(min(window.rto * 2 ** min(flight.repeats, 6), 2.0))
+        flight.doublings = max(min(flight.repeats, 6), window.doublings)
+        flight.due = now + _vary(min(window.rto * 2 ** flight.doublings, 2.0))
 
     def _unsend(self, flight):
         if flight.due is not None:
@@ -386,7 +387,7 @@ class Client:
             if flight.due is None or flight.due > now:
                 continue
             self._unsend(flight)
-            self.windows[flight.shard].cut(0.5, now)
+            self.windows[flight.shard].lost(flight.doublings, now)
             flight.repeats += 1
             self.ready[flight.shard].appendleft(flight)
             if flight.repeats >= 3 and flight.kind != INFO:
@@ -422,10 +423,14 @@ class Client:
                 self._map_is_old()
             flight.take(reply)
 
+    def shard(self, account):
+        """The shard that an account lies on."""
+        return self.slots[xxh3_64(_id(account)) % SLOTS]
+
     def _shard(self, kind, record):
         """Of a record's steering account."""
         at = 0 if kind == LOOKUP_ACCOUNT else 16
-        return self.slots[xxh3_64(record[at:at + 16]) % SLOTS]
+        return self.shard(int.from_bytes(record[at:at + 16], "little"))
 
     def run(self, kind, records):
         """Any number of records of one kind, 64 bytes each. Returns their result records, None for

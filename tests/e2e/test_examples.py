@@ -105,7 +105,11 @@ def test_python(row):
             assert bank.close_account(2001) == "ACCOUNT_NOT_EMPTY"
             assert bank.transfer(2001, 1, 5, ledger=1) == "OK"
             assert bank.close_account(2001) == "OK" and bank.account(2001).closed
-        with row("giro.py: 3000 transfers over both shards, in datagrams of 22"), \
+        with row("giro.py: finds the shard of 500 accounts"), network.client_namespace(), \
+                giro.Client(network.ENGINE_ADDRESS) as bank, Client() as client:
+            for account in range(1, 2**128, 2**128 // 500):
+                assert bank.shard(account) == client.shard_of(account), account
+        with row("giro.py: 3000 transfers, in datagrams of 22"), \
                 network.client_namespace(), giro.Client(network.ENGINE_ADDRESS) as bank:
             for account in range(3000, 3020):
                 bank.create_account(account, ledger=1)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * docs/protocol.md against the code: its worked examples are the codec's bytes, its table of
- * statuses is base/status.h, its slots are id_slot().
+ * statuses is base/status.h, its slots are id_slot(), its hashes are XXH3-64.
  *
  * An example is a block of hexadecimal lines under a comment that names it:
  *
@@ -285,4 +285,25 @@ Test(protocol_text, slots_are_those_of_the_code)
 		rows++;
 	}
 	cr_expect(rows == 4, "%u rows", rows);
+}
+
+Test(protocol_text, hashes_are_xxh3)
+{
+	static uint8_t bytes[WIRE_DATAGRAM_MAX];
+	const char *at = strstr(text, "<!-- xxh3 -->");
+	unsigned rows = 0;
+
+	cr_assert(at != NULL);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
+	while ((at = strchr(at, '\n') + 1)[0] != '<') {
+		size_t size;
+		uint64_t hash;
+		if (sscanf(at, "| %zu | `%" SCNx64 "` |", &size, &hash) != 2)
+			continue;
+		cr_assert(size <= sizeof(bytes));
+		cr_expect(hash == XXH3_64bits(bytes, size), "%zu bytes", size);
+		rows++;
+	}
+	cr_expect(rows == 8, "%u rows", rows);
 }

@@ -3,16 +3,44 @@
  * libgiro against a stand-in engine on 127.0.0.1 that loses, repeats, reorders and refuses.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "client/congestion.h"
 #include "client/giro.h"
 #include "tests/unit/client/stand_in.h"
 
 /* No test waits longer than this for what it expects. */
 #define DEADLINE_S 60
+
+/* In place of libc's: counts the messages that the kernel is to cut up, and refuses them as one does
+ * that cannot. */
+static struct {
+	int refuse_with; /* errno; zero: takes them */
+	unsigned asked;
+	unsigned datagrams; /* in messages that were taken */
+} segments;
+
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (messages[i].msg_hdr.msg_controllen == 0)
+			continue;
+		segments.asked++;
+		if (segments.refuse_with != 0) {
+			errno = segments.refuse_with;
+			return i > 0 ? (int)syscall(SYS_sendmmsg, fd, messages, i, flags) : -1;
+		}
+		segments.datagrams += (unsigned)messages[i].msg_hdr.msg_iovlen;
+	}
+	return (int)syscall(SYS_sendmmsg, fd, messages, count, flags);
+}
 
 static struct stand_in engine;
 static struct giro *giro;
@@ -448,6 +476,68 @@ Test(session, all_time_out_once_when_nothing_answers)
 	open_session((struct giro_options){.timeout_ms = 400, .in_flight = 8});
 	run(3000);
 	cr_expect(tally.by_outcome[GIRO_TIMED_OUT + 16] == 3000);
+	finish();
+}
+
+Test(session, datagrams_of_one_size_are_one_message)
+{
+	start(2);
+	open_session((struct giro_options){.timeout_ms = 20000});
+	run(5000);
+	cr_expect(done() == 5000);
+	/* The first window of each shard at least; later it may be one for each answer. */
+	cr_expect(segments.datagrams >= 2 * (unsigned)WINDOW_FIRST, "%u", segments.datagrams);
+	finish();
+}
+
+static void refuse_segments(int why)
+{
+	segments.refuse_with = why;
+	start(1);
+	open_session((struct giro_options){.timeout_ms = 20000});
+	run(5000);
+	cr_expect(done() == 5000);
+	cr_expect(giro_statistics(giro)->send_errors == 0);
+	cr_expect(segments.asked == 1, "%u times", segments.asked);
+	finish();
+}
+
+Test(session, a_device_that_cuts_up_no_messages_is_asked_once)
+{
+	refuse_segments(EIO);
+}
+
+Test(session, a_kernel_that_cuts_up_no_messages_is_asked_once)
+{
+	refuse_segments(EINVAL);
+}
+
+static double cpu_s(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+/* Far more than it takes, and a tenth of what a wait that spins would take. */
+#define CPU_OF_A_WAIT_S 0.15
+
+Test(session, waits_asleep)
+{
+	engine.fate = lose_all;
+	start(4);
+	open_session((struct giro_options){.timeout_ms = 1500, .linger_us = 300});
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < 3000; i++) { /* more than the window lets go */
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+	const double before = cpu_s();
+	while (tally.completions < 3000)
+		collect(3000, -1);
+	cr_expect(tally.by_outcome[GIRO_TIMED_OUT + 16] == 3000);
+	cr_expect(cpu_s() - before < CPU_OF_A_WAIT_S, "%.3f s", cpu_s() - before);
 	finish();
 }
 
