@@ -194,10 +194,9 @@ end
 local function hash_long(bytes)
 	local size = #bytes
 	local lanes = {[0] = P32_3, P64_1, P64_2, P64_3, P64_4, P32_2, P64_5, P32_1}
-	local blocks = math.floor((size - 1) / 1024)
 	for at = 0, math.floor((size - 1) / 64) * 64 - 1, 64 do
 		stripe(lanes, bytes, at, at / 64 % 16 * 8)
-		if at % 1024 == 960 and math.floor(at / 1024) < blocks then
+		if at % 1024 == 960 then
 			for lane = 0, 7 do
 				local value = lanes[lane]
 				lanes[lane] = value:bxor(value:rshift(47)):bxor(
@@ -322,7 +321,11 @@ local function add_account(tree, field, range)
 end
 
 local function mark(tree, fault, text)
-	tree:add_proto_expert_info(fault, text)
+	if text then
+		tree:add_proto_expert_info(fault, text)
+	else
+		tree:add_proto_expert_info(fault)
+	end
 	tree:add_proto_expert_info(E.malformed)
 end
 
