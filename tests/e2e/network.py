@@ -14,6 +14,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GIRO_BUILD", ROOT / "build"))
+# The clients built with ASan and UBSan.
+SANITIZED = pathlib.Path(os.environ.get("GIRO_SANITIZED_BUILD", ROOT / "build-sanitize"))
 NAME = os.environ.get("GIRO_NETWORK", "")
 SCRATCH = pathlib.Path("/var/tmp") / NAME
 
