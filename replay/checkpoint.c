@@ -328,6 +328,8 @@ static const char *check_image(const struct image *image, const struct checkpoin
 		wrong = log_meta_conflict(&logged, limits);
 	if (wrong != NULL)
 		return wrong;
+	if (header->shards != logged.shards)
+		return "its header's fields contradict each other";
 	if (image->size != WAL_PAGE + header->payload_bytes)
 		return "it has the wrong size";
 	XXH128_hash_t hash = XXH3_128bits(image->bytes + WAL_PAGE, header->payload_bytes);

@@ -11,10 +11,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "net/frame.h"
+#include "tests/fuzz/target.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+enum { UDP, UDP_TAGS, UDP_TO_PORT_ZERO, UDP_BY_NIC, ARP, ICMP, DROPPED };
+
+struct fuzz_branch fuzz_branches[] = {
+    [UDP] = {"UDP: the reply is accepted by the client", 0},
+    [UDP_TAGS] = {"UDP behind two tags", 0},
+    [UDP_TO_PORT_ZERO] = {"UDP to port zero", 0},
+    [UDP_BY_NIC] = {"UDP: the reply's checksums left to the NIC", 0},
+    [ARP] = {"ARP answered", 0},
+    [ICMP] = {"ICMP echo answered", 0},
+#define DROP_BRANCH(name, label, text) {"dropped: " text, 0},
+    NET_DROP_LIST(DROP_BRANCH)
+#undef DROP_BRANCH
+	{NULL, 0},
+};
+
+/* Two reasons are given by the port and the engine, not by a frame's bytes. */
+__attribute__((constructor)) static void leave_out_callers_reasons(void)
+{
+	fuzz_branches[DROPPED + NET_DROP_SEGMENTED].text = "";
+	fuzz_branches[DROPPED + NET_DROP_UDP_PORT].text = "";
+}
 
 static const struct net_interface self = {
     .mac = {0x02, 0, 0, 0, 0, 0x01},
@@ -34,6 +54,7 @@ static void check_reply(uint8_t *bytes, size_t size, const struct net_frame *fra
 	enum net_verdict verdict = net_frame_parse(&client, bytes, size, 0, &reply);
 	/* A service at port zero may have been asked; nobody answers from there. */
 	if (frame->destination_port == 0) {
+		fuzz_reach(UDP_TO_PORT_ZERO);
 		CHECK(verdict == NET_VERDICT_DROP && reply.drop == NET_DROP_UDP_SOURCE_PORT);
 		return;
 	}
@@ -43,6 +64,7 @@ static void check_reply(uint8_t *bytes, size_t size, const struct net_frame *fra
 	CHECK(reply.source_port == frame->destination_port);
 	CHECK(reply.destination_port == frame->source_port);
 	CHECK(reply.vlan_count == frame->vlan_count && reply.vlan_id == frame->vlan_id);
+	fuzz_reach(reply.vlan_count == 2 ? UDP_TAGS : UDP);
 }
 
 static void check_udp(uint8_t *bytes, size_t size, const struct net_frame *frame, unsigned choice)
@@ -55,6 +77,8 @@ static void check_udp(uint8_t *bytes, size_t size, const struct net_frame *frame
 	CHECK(reply_size <= size);
 	if (!(choice & (NET_OFFLOAD_TX_IP | NET_OFFLOAD_TX_UDP)))
 		check_reply(bytes, reply_size, frame, payload_size);
+	else
+		fuzz_reach(UDP_BY_NIC);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -77,10 +101,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case NET_VERDICT_REPLY:
 		CHECK(frame.size <= size);
 		CHECK(memcmp(bytes + 6, self.mac, sizeof(self.mac)) == 0);
+		fuzz_reach(bytes[frame.ip_offset - 1] == 0x06 ? ARP : ICMP);
 		break;
 	case NET_VERDICT_DROP:
 		CHECK(frame.drop < NET_DROPS);
 		CHECK(memcmp(bytes, data, size) == 0);
+		fuzz_reach(DROPPED + frame.drop);
 		break;
 	}
 	free(bytes);

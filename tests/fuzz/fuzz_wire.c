@@ -8,10 +8,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "net/wire.h"
+#include "tests/fuzz/target.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+enum {
+	PASSED = 0, /* + kind - 1 */
+	REFUSED = WIRE_LOOKUP_TRANSFER,
+	FAULT = REFUSED + STATUS_BAD_COUNT,
+	REPLY_TAKEN = FAULT + 4,
+	REPLY_REFUSED,
+	REPLY_BAD_COUNT,
+	RECORD_RESERVED,
+	RECORD_ACCOUNT_ZERO,
+	INFO_BAD,
+	BRANCHES
+};
+_Static_assert(WIRE_FAULT_CHECKSUM == -4, "four faults");
+
+struct fuzz_branch fuzz_branches[BRANCHES + 1] = {
+    {"INFO passed", 0},
+    {"TRANSFER passed", 0},
+    {"ACCOUNT passed", 0},
+    {"LOOKUP_ACCOUNT passed", 0},
+    {"LOOKUP_TRANSFER passed", 0},
+    {"BAD_VERSION", 0},
+    {"BAD_KIND", 0},
+    {"BAD_COUNT", 0},
+    {"dropped: length", 0},
+    {"dropped: magic", 0},
+    {"dropped: direction", 0},
+    {"dropped: checksum", 0},
+    {"reply taken", 0},
+    {"reply that refuses the whole", 0},
+    {"reply of a wrong count", 0},
+    {"lookup with a reserved field", 0},
+    {"lookup of account zero", 0},
+    {"INFO of a page that does not exist", 0},
+};
+
+static void reach_record(enum status status)
+{
+	if (status == STATUS_RESERVED_NOT_ZERO)
+		fuzz_reach(RECORD_RESERVED);
+	if (status == STATUS_ACCOUNT_ZERO)
+		fuzz_reach(RECORD_ACCOUNT_ZERO);
+}
 
 static void make_sound(uint8_t *payload, size_t size, unsigned choice)
 {
@@ -32,15 +73,19 @@ static void answer(uint8_t *payload, size_t size)
 	memcpy(&header, payload, sizeof(header));
 	CHECK(header.count > 0);
 	CHECK(size == sizeof(header) + header.count * wire_request_record_bytes(header.kind));
-	if (header.kind == WIRE_INFO)
-		(void)wire_check_info((const struct wire_info_request *)(payload + sizeof(header)));
+	fuzz_reach(PASSED + header.kind - 1u);
+	if (header.kind == WIRE_INFO &&
+	    wire_check_info((const struct wire_info_request *)(payload + sizeof(header))) !=
+		STATUS_OK)
+		fuzz_reach(INFO_BAD);
 	for (unsigned i = 0; i < header.count; i++) {
 		const uint8_t *record = payload + sizeof(header) + i * (size_t)WIRE_RECORD_BYTES;
 		if (header.kind == WIRE_LOOKUP_ACCOUNT)
-			(void)wire_check_lookup_account((const struct wire_lookup_account *)record);
+			reach_record(
+			    wire_check_lookup_account((const struct wire_lookup_account *)record));
 		if (header.kind == WIRE_LOOKUP_TRANSFER)
-			(void)wire_check_lookup_transfer(
-			    (const struct wire_lookup_transfer *)record);
+			reach_record(wire_check_lookup_transfer(
+			    (const struct wire_lookup_transfer *)record));
 	}
 	size_t reply = wire_seal_reply(payload, header.count, STATUS_OK, 0, 1);
 	CHECK(reply <= size);
@@ -73,13 +118,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned kind = 0; kind < 8; kind++) {
 		int verdict = wire_check_reply(payload, size, kind);
 		CHECK(verdict >= 0 ? verdict <= UINT16_MAX : verdict >= WIRE_FAULT_CHECKSUM);
+		if (verdict >= 0)
+			fuzz_reach(verdict == 0			 ? REPLY_TAKEN
+				   : verdict == STATUS_BAD_COUNT ? REPLY_BAD_COUNT
+								 : REPLY_REFUSED);
 	}
 	int verdict = wire_check_request(payload, size);
 	CHECK(verdict >= WIRE_FAULT_CHECKSUM && verdict <= STATUS_BAD_COUNT);
-	if (verdict == 0)
+	if (verdict == 0) {
 		answer(payload, size);
-	else if (verdict > 0)
+	} else if (verdict > 0) {
+		fuzz_reach(REFUSED + (unsigned)verdict - 1);
 		refuse(payload, size, (unsigned)verdict);
+	} else {
+		fuzz_reach(FAULT + (unsigned)-verdict - 1);
+	}
 	free(payload);
 	return 0;
 }

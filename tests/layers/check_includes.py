@@ -31,7 +31,8 @@ BELOW = {
 EXCEPTIONS = {"client": {"net/wire.h"}}
 
 # Where DPDK may be seen: by path prefix.
-DPDK_IN = ("net/port", "engine/", "tests/unit/net/test_port", "tests/unit/engine/", "tests/bench/")
+DPDK_IN = ("net/port", "engine/", "tests/unit/net/test_port", "tests/unit/engine/", "tests/bench/",
+           "tests/fuzz/fuzz_config")
 
 # Everything a pure function on memory needs; a new entry here needs a reason.
 SHARD_SYSTEM = {
