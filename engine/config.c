@@ -56,7 +56,8 @@ static const struct key keys[] = {
     {"engine", "shards", KEY_NUMBER, FIELD(limits.shards), 1, 1, SHARDS_MAX, "1",
      "account shards; fixed for the life of a log"},
     {"engine", "requests", KEY_NUMBER, FIELD(requests), 1, 1, WORKER_REQUESTS_MAX, "4096",
-     "datagrams in hand, a worker; more are answered BUSY"},
+     "datagrams in hand, a worker; more are answered BUSY, and those of one client that has as "
+     "many in hand as there is room for more"},
     {"engine", "idle", KEY_IDLE, FIELD(idle), NO_RANGE, "sleep",
      "what a thread without work does: poll (cores of their own), yield, or sleep (shared cores)"},
     {"shard", "accounts", KEY_NUMBER, FIELD(limits.accounts_max), 1, 1, UINT64_C(1) << 32,

@@ -98,15 +98,62 @@ void engine_describe(const struct engine *engine, FILE *out)
 	fflush(out);
 }
 
+/* Where every frame went that came: taken in hand, answered at once, or dropped for a reason. */
+static void report_frames(const struct engine *engine, FILE *out)
+{
+	struct net_port_stats port;
+	uint64_t infos = 0;
+	uint64_t refused = 0;
+	uint64_t busy = 0;
+
+	net_port_stats(&engine->port, &port);
+	for (uint32_t w = 0; w < engine->workers; w++) {
+		const struct worker_counts *counts = &engine->lcores[w].worker->counts;
+		infos += counts->infos;
+		refused += counts->refused;
+		busy += counts->busy_requests;
+	}
+	fprintf(out,
+		"frames: %" PRIu64 " received, %" PRIu64 " sent; answered at once: %" PRIu64
+		" ARP and ping, %" PRIu64 " INFO, %" PRIu64 " refused as a whole, %" PRIu64
+		" BUSY as a whole\n",
+		port.received, port.sent, port.replied, infos, refused, busy);
+	const struct {
+		uint64_t count;
+		const char *text;
+	} device[] = {
+	    {port.device_missed, "the device had no room for them"},
+	    {port.device_no_buffer, "the device had no buffer free"},
+	    {port.device_errors, "the device reports an error"},
+	    {port.refused, "the device cannot send them"},
+	};
+	for (unsigned i = 0; i < sizeof(device) / sizeof(device[0]); i++) {
+		if (device[i].count > 0)
+			fprintf(out, "dropped: %" PRIu64 " frames: %s\n", device[i].count,
+				device[i].text);
+	}
+	for (unsigned reason = 0; reason < NET_DROPS; reason++) {
+		if (port.dropped[reason] > 0)
+			fprintf(out, "dropped: %" PRIu64 " frames: %s\n", port.dropped[reason],
+				net_drop_text(reason));
+	}
+	for (int fault = WIRE_FAULT_CHECKSUM; fault < 0; fault++) {
+		uint64_t datagrams = 0;
+		for (uint32_t w = 0; w < engine->workers; w++)
+			datagrams += engine->lcores[w].worker->counts.faults[-fault];
+		if (datagrams > 0)
+			fprintf(out, "dropped: %" PRIu64 " datagrams: %s\n", datagrams,
+				wire_fault_name(fault));
+	}
+}
+
 void engine_report(const struct engine *engine, FILE *out)
 {
 	const struct wal_writer *wal = &engine->recovery.writer;
-	struct net_port_stats port;
 	uint64_t datagrams = 0;
 	uint64_t replies = 0;
 	uint64_t done = 0;
 
-	net_port_stats(&engine->port, &port);
 	for (uint32_t w = 0; w < engine->workers; w++) {
 		datagrams += engine->lcores[w].worker->counts.datagrams;
 		replies += engine->lcores[w].worker->counts.replies;
@@ -119,18 +166,6 @@ void engine_report(const struct engine *engine, FILE *out)
 		" transfers done, %" PRIu64 " log blocks of %" PRIu64 " bytes on average\n",
 		datagrams, replies, done, wal->counts.blocks,
 		wal->counts.blocks > 0 ? wal->counts.bytes / wal->counts.blocks : 0);
-	for (unsigned reason = 0; reason < NET_DROPS; reason++) {
-		if (port.dropped[reason] > 0)
-			fprintf(out, "dropped: %" PRIu64 " frames: %s\n", port.dropped[reason],
-				net_drop_text(reason));
-	}
-	for (uint32_t w = 0; w < engine->workers; w++) {
-		const struct worker_counts *counts = &engine->lcores[w].worker->counts;
-		for (int fault = WIRE_FAULT_CHECKSUM; fault < 0; fault++) {
-			if (counts->faults[-fault] > 0)
-				fprintf(out, "dropped: %" PRIu64 " datagrams: %s\n",
-					counts->faults[-fault], wire_fault_name(fault));
-		}
-	}
+	report_frames(engine, out);
 	fflush(out);
 }

@@ -221,9 +221,12 @@ static int make_worker(struct engine *engine, uint32_t index, char error[ENGINE_
 	while (tx_entries < engine->mbufs)
 		tx_entries *= 2;
 	lcore->tx = take("a transmit ring", tx_entries * sizeof(lcore->tx[0]), lcore->id, error);
-	if (memory == NULL || lcore->tx == NULL)
+	lcore->waiting =
+	    take("a ring of requests", tx_entries * sizeof(lcore->waiting[0]), lcore->id, error);
+	if (memory == NULL || lcore->tx == NULL || lcore->waiting == NULL)
 		return -1;
 	lcore->tx_mask = tx_entries - 1;
+	lcore->requests = config->requests;
 	lcore->shared = &engine->shared;
 	lcore->index = index;
 	lcore->has_queue = index < engine->port.queues;

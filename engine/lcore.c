@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/lcore.h"
 
+#include <string.h>
+
 #include <rte_prefetch.h>
 #include <rte_ring_elem.h>
 #include <urcu-qsbr.h>
@@ -10,8 +12,9 @@
 /* What stands in the private area of an mbuf in the engine's hands. */
 struct packet {
 	struct net_frame frame;
-	uint32_t shard; /* of a request handed over */
-	bool is_reply;	/* to be sent, not served */
+	uint32_t shard;	 /* of a request */
+	bool is_reply;	 /* handed over to be sent, not served */
+	uint16_t source; /* 0..LCORE_SOURCES - 1 */
 };
 _Static_assert(sizeof(struct packet) <= NET_PORT_PRIVATE_BYTES, "fits the private area");
 
@@ -78,8 +81,11 @@ void lcore_sink_replies(void *context, const struct worker_reply *replies, uint3
 {
 	struct lcore *lcore = context;
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		lcore->in_hand[packet_of(replies[i].packet)->source]--;
 		reply(lcore, replies[i].packet, replies[i].payload_size);
+	}
+	lcore->admitted -= count;
 }
 
 /* Runs of messages for the same worker go over with one publish of the ring's index. */
@@ -104,12 +110,54 @@ void lcore_sink_messages(void *context, const struct shard_message *messages, ui
 
 /* Receiving. */
 
-static void serve(struct lcore *lcore, uint32_t shard, struct rte_mbuf *mbuf)
+static uint16_t source_of(struct rte_mbuf *mbuf, const struct net_frame *frame)
 {
-	worker_accept(lcore->worker, shard, mbuf, net_port_payload(mbuf, &packet_of(mbuf)->frame));
+	_Static_assert(LCORE_SOURCES == 1 << 10, "ten bits of the hash");
+	uint32_t address;
+
+	memcpy(&address, net_port_bytes(mbuf) + frame->ip_offset + NET_FRAME_IP_SOURCE, 4);
+	uint64_t key = (uint64_t)address << 16 | frame->source_port;
+	return (uint16_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 54);
 }
 
-static void serve_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
+/* A request for a shard of this lcore waits to be served, or is refused. */
+static void admit(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	struct packet *packet = packet_of(mbuf);
+
+	if (lcore->in_hand[packet->source] >= lcore->requests - lcore->admitted) {
+		reply(lcore, mbuf,
+		      worker_refuse(lcore->worker, net_port_payload(mbuf, &packet->frame)));
+		return;
+	}
+	lcore->in_hand[packet->source]++;
+	lcore->admitted++;
+	lcore->waiting[lcore->waiting_tail++ & lcore->tx_mask] = mbuf;
+}
+
+/* Serves some of what waits, when the open epoch has room for it. */
+static bool serve_waiting(struct lcore *lcore)
+{
+	uint32_t count = lcore->waiting_tail - lcore->waiting_head;
+
+	if (count == 0)
+		return false;
+	if (count > LCORE_SERVED)
+		count = LCORE_SERVED;
+	if (!worker_has_room(lcore->worker, count * (uint32_t)lcore->shared->records_max)) {
+		lcore->counts.no_room++;
+		return false;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct rte_mbuf *mbuf = lcore->waiting[lcore->waiting_head++ & lcore->tx_mask];
+		const struct packet *packet = packet_of(mbuf);
+		worker_accept(lcore->worker, packet->shard, mbuf,
+			      net_port_payload(mbuf, &packet->frame));
+	}
+	return true;
+}
+
+static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 {
 	struct packet *packet = packet_of(mbuf);
 	const struct slot_map *map = lcore->worker->map;
@@ -131,9 +179,10 @@ static void serve_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 	default:
 		break;
 	}
+	packet->source = source_of(mbuf, &packet->frame);
 	uint32_t owner = map->worker[packet->shard];
 	if (owner == lcore->index) {
-		serve(lcore, packet->shard, mbuf);
+		admit(lcore, mbuf);
 		return;
 	}
 	packet->is_reply = false;
@@ -141,13 +190,11 @@ static void serve_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 	handover_push(lcore, owner, mbuf);
 }
 
-static bool poll_port(struct lcore *lcore)
+static uint16_t poll_port_once(struct lcore *lcore)
 {
 	struct net_port *port = lcore->shared->port;
 	struct rte_mbuf *mbufs[LCORE_BURST];
 
-	if (!lcore->has_queue)
-		return false;
 	uint16_t count = net_port_rx(port, (uint16_t)lcore->index, mbufs, LCORE_BURST);
 	for (uint16_t i = 0; i < count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
@@ -155,7 +202,7 @@ static bool poll_port(struct lcore *lcore)
 		struct net_frame *frame = &packet_of(mbufs[i])->frame;
 		switch (net_port_parse(port, (uint16_t)lcore->index, mbufs[i], frame)) {
 		case NET_VERDICT_UDP:
-			serve_datagram(lcore, mbufs[i]);
+			take_datagram(lcore, mbufs[i]);
 			break;
 		case NET_VERDICT_REPLY:
 			tx_push(lcore, mbufs[i]);
@@ -165,7 +212,21 @@ static bool poll_port(struct lcore *lcore)
 			break;
 		}
 	}
-	return count > 0;
+	return count;
+}
+
+static bool poll_port(struct lcore *lcore)
+{
+	uint16_t count = LCORE_BURST;
+	bool active = false;
+
+	if (!lcore->has_queue)
+		return false;
+	for (unsigned burst = 0; burst < LCORE_PORT_BURSTS && count == LCORE_BURST; burst++) {
+		count = poll_port_once(lcore);
+		active |= count > 0;
+	}
+	return active;
 }
 
 static bool poll_handover(struct lcore *lcore)
@@ -173,21 +234,19 @@ static bool poll_handover(struct lcore *lcore)
 	bool active = false;
 
 	for (uint32_t from = 0; from < lcore->shared->workers; from++) {
-		struct rte_mbuf *mbufs[LCORE_BURST];
+		struct rte_mbuf *mbufs[LCORE_PORT_BURSTS * LCORE_BURST];
 		if (from == lcore->index)
 			continue;
 		unsigned count = rte_ring_sc_dequeue_burst(
-		    lcore->shared->handover[from][lcore->index], (void **)mbufs, LCORE_BURST, NULL);
+		    lcore->shared->handover[from][lcore->index], (void **)mbufs,
+		    LCORE_PORT_BURSTS * LCORE_BURST, NULL);
 		for (unsigned i = 0; i < count; i++) {
 			if (packet_of(mbufs[i])->is_reply)
 				tx_push(lcore, mbufs[i]);
 			else
-				serve(lcore, packet_of(mbufs[i])->shard, mbufs[i]);
+				admit(lcore, mbufs[i]);
 		}
 		active |= count > 0;
-		if (!worker_has_room(lcore->worker,
-				     LCORE_BURST * (uint32_t)lcore->shared->records_max))
-			break;
 	}
 	return active;
 }
@@ -222,17 +281,11 @@ static bool poll_messages(struct lcore *lcore)
 /* Messages first: they finish what is under way, and free rows for what comes. */
 static bool poll(struct lcore *lcore)
 {
-	uint32_t burst_records = LCORE_BURST * (uint32_t)lcore->shared->records_max;
 	bool active = poll_messages(lcore);
 
-	if (!worker_has_room(lcore->worker, burst_records)) {
-		lcore->counts.no_room++;
-		worker_flush(lcore->worker);
-		return active;
-	}
 	active |= poll_handover(lcore);
-	if (worker_has_room(lcore->worker, burst_records))
-		active |= poll_port(lcore);
+	active |= poll_port(lcore);
+	active |= serve_waiting(lcore);
 	worker_flush(lcore->worker);
 	return active;
 }
@@ -241,7 +294,8 @@ static bool poll(struct lcore *lcore)
 
 static void publish_idle(struct lcore *lcore)
 {
-	bool idle = worker_is_idle(lcore->worker) && lcore->tx_head == lcore->tx_tail;
+	bool idle = worker_is_idle(lcore->worker) && lcore->admitted == 0 &&
+		    lcore->tx_head == lcore->tx_tail;
 
 	atomic_store_explicit(&lcore->idle, idle, memory_order_relaxed);
 }

@@ -9,6 +9,12 @@
  *   rings from every worker (also its own): messages by value, 64 bytes
  *   hand-over rings from every worker: mbufs, requests to serve or replies to send
  *
+ * The port is emptied faster than requests are served: what came waits here and not in the device,
+ * which would lose the rest without a word. A request is admitted only while its source has fewer in
+ * hand than there is room for more (dynamic threshold: A. Choudhury, E. Hahne, IEEE/ACM ToN 1998),
+ * else it is answered BUSY at once. So a client that sends without end holds half of the room, and
+ * there is some left for everyone else.
+ *
  * All rings have one producer and one consumer lcore. None can be full by construction: message
  * rings hold every message that the rows of the shard pairs can have under way, hand-over rings
  * hold every mbuf there is.
@@ -33,6 +39,13 @@
 
 /* Frames, mbufs and messages taken at once. */
 #define LCORE_BURST 32
+
+/* Bursts that are taken from the port, or from another lcore, in one loop; datagrams served in it. */
+#define LCORE_PORT_BURSTS 8
+#define LCORE_SERVED	  (2 * LCORE_BURST)
+
+/* Sources that are told apart, by a hash of address and port. */
+#define LCORE_SOURCES 1024
 
 /* What the main thread tells the lcores. */
 enum lcore_order {
@@ -60,7 +73,7 @@ struct lcore_counts {
 	uint64_t loops_idle;
 	uint64_t handed_over; /* requests for another worker */
 	uint64_t tx_handed;   /* replies for another worker's queue */
-	uint64_t no_room;     /* loops that took nothing: the epoch's section was full */
+	uint64_t no_room;     /* loops that served nothing: the epoch's section was full */
 };
 
 struct lcore {
@@ -76,6 +89,14 @@ struct lcore {
 	uint32_t tx_mask;
 	uint32_t tx_head;
 	uint32_t tx_tail;
+
+	/* Requests admitted and not served yet: a ring as large, of the same mask. */
+	struct rte_mbuf **waiting;
+	uint32_t waiting_head;
+	uint32_t waiting_tail;
+	uint32_t requests;		 /* in hand at once, at most */
+	uint32_t admitted;		 /* in hand: waiting, or with the worker */
+	uint16_t in_hand[LCORE_SOURCES]; /* of these, by source */
 	struct lcore_counts counts;
 
 	/* Draining and nothing in hand. Writer: the lcore. Reader: the main thread. */

@@ -522,13 +522,18 @@ static void accept_transfer_lookups(struct worker *worker, const struct shard *s
 	}
 }
 
-static void refuse_busy(struct worker *worker, void *packet, uint8_t *payload)
+size_t worker_refuse(struct worker *worker, uint8_t *payload)
 {
 	worker->counts.busy_requests++;
+	return wire_seal_reply(payload, 0, STATUS_BUSY, WORKER_RETRY_AFTER_MS,
+			       worker->map->version);
+}
+
+static void refuse_busy(struct worker *worker, void *packet, uint8_t *payload)
+{
 	worker->replies[worker->reply_count++] = (struct worker_reply){
 	    .packet = packet,
-	    .payload_size = wire_seal_reply(payload, 0, STATUS_BUSY, WORKER_RETRY_AFTER_MS,
-					    worker->map->version),
+	    .payload_size = worker_refuse(worker, payload),
 	};
 	if (worker->reply_count == WORKER_REPLIES_BURST)
 		replies_hand_out(worker);

@@ -171,6 +171,9 @@ bool worker_has_room(const struct worker *worker, uint32_t records);
  * sink, now or later; results go into `payload`. */
 void worker_accept(struct worker *worker, uint32_t shard, void *packet, uint8_t *payload);
 
+/* Answers a routed datagram BUSY, in place: nobody has room for it. Returns the payload's bytes. */
+size_t worker_refuse(struct worker *worker, uint8_t *payload);
+
 /* Takes a message to one of the worker's shards. */
 void worker_message(struct worker *worker, const struct shard_message *message);
 

@@ -33,6 +33,9 @@
 /* IPv4 and UDP headers: a UDP payload is at most the MTU less these. */
 #define NET_FRAME_IP_UDP_BYTES (20 + 8)
 
+/* Where the source address stands, from the IPv4 header's first byte. */
+#define NET_FRAME_IP_SOURCE 12
+
 /* Who the engine is on the link. */
 struct net_interface {
 	uint8_t mac[6];

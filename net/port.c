@@ -16,6 +16,7 @@
 #include <rte_ether.h>
 
 #include "base/check.h"
+#include "net/kernel_drops.h"
 
 /* Mbufs that a queue's lcore may have in its pool cache. */
 #define POOL_CACHE 256
@@ -471,7 +472,7 @@ void net_port_stats(const struct net_port *port, struct net_port_stats *stats)
 			    atomic_load_explicit(&queue->dropped[reason], memory_order_relaxed);
 	}
 	if (rte_eth_stats_get(port->id, &device) == 0) {
-		stats->device_missed = device.imissed;
+		stats->device_missed = device.imissed + net_kernel_drops();
 		stats->device_no_buffer = device.rx_nombuf;
 		stats->device_errors = device.ierrors + device.oerrors;
 	}

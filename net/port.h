@@ -114,7 +114,7 @@ struct net_port_stats {
 	uint64_t refused;
 	uint64_t tx_full;
 	uint64_t dropped[NET_DROPS];
-	uint64_t device_missed;	   /* frames the device lost for want of descriptors */
+	uint64_t device_missed;	   /* frames the device, or the kernel below it, had no room for */
 	uint64_t device_no_buffer; /* frames the device lost for want of mbufs */
 	uint64_t device_errors;	   /* frames the device refused or failed to send */
 };
