@@ -264,6 +264,7 @@ def logs():
     found["rolled"] = with_program(0x30, CRASHED)
     found["stale"] = with_program(0x50, CRASHED)
     found["stale-damaged"] = with_program(0x50, CRASHED, bytes([4, 9, 0, 0, 1]))
+    found["section-wraps"] = with_program(0x11, books, bytes([1, 23, 0, 2, 3]))
     found["epoch"] = with_program(0x13, books, bytes([2, 5, 0, 2, 1]))
     found["incarnation"] = with_program(0x12, CRASHED, bytes([7, 8, 0, 2, 1]))
     found["second"] = with_program(0x1a, programs()["crash"])
