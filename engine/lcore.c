@@ -126,6 +126,7 @@ static void admit(struct lcore *lcore, struct rte_mbuf *mbuf)
 	struct packet *packet = packet_of(mbuf);
 
 	if (lcore->in_hand[packet->source] >= lcore->requests - lcore->admitted) {
+		lcore->refused++;
 		reply(lcore, mbuf,
 		      worker_refuse(lcore->worker, net_port_payload(mbuf, &packet->frame)));
 		return;
@@ -215,18 +216,48 @@ static uint16_t poll_port_once(struct lcore *lcore)
 	return count;
 }
 
+/* Is another worker behind with what it was handed? Then it waits in the device, as it would have. */
+static bool handover_is_behind(const struct lcore *lcore)
+{
+	for (uint32_t to = 0; to < lcore->shared->workers; to++) {
+		if (to != lcore->index &&
+		    rte_ring_count(lcore->shared->handover[lcore->index][to]) >
+			LCORE_PORT_BURSTS * LCORE_BURST)
+			return true;
+	}
+	return false;
+}
+
 static bool poll_port(struct lcore *lcore)
 {
+	uint32_t refused = lcore->refused;
 	uint16_t count = LCORE_BURST;
 	bool active = false;
 
 	if (!lcore->has_queue)
 		return false;
-	for (unsigned burst = 0; burst < LCORE_PORT_BURSTS && count == LCORE_BURST; burst++) {
+	/* To refuse costs too: no more than one burst of it, or there would be time for nothing else. */
+	for (unsigned burst = 0; burst < LCORE_PORT_BURSTS && count == LCORE_BURST &&
+				 refused == lcore->refused && !handover_is_behind(lcore);
+	     burst++) {
 		count = poll_port_once(lcore);
 		active |= count > 0;
 	}
 	return active;
+}
+
+static uint16_t poll_handover_once(struct lcore *lcore, struct rte_ring *ring)
+{
+	struct rte_mbuf *mbufs[LCORE_BURST];
+
+	unsigned count = rte_ring_sc_dequeue_burst(ring, (void **)mbufs, LCORE_BURST, NULL);
+	for (unsigned i = 0; i < count; i++) {
+		if (packet_of(mbufs[i])->is_reply)
+			tx_push(lcore, mbufs[i]);
+		else
+			admit(lcore, mbufs[i]);
+	}
+	return (uint16_t)count;
 }
 
 static bool poll_handover(struct lcore *lcore)
@@ -234,19 +265,17 @@ static bool poll_handover(struct lcore *lcore)
 	bool active = false;
 
 	for (uint32_t from = 0; from < lcore->shared->workers; from++) {
-		struct rte_mbuf *mbufs[LCORE_PORT_BURSTS * LCORE_BURST];
+		uint32_t refused = lcore->refused;
+		uint16_t count = LCORE_BURST;
 		if (from == lcore->index)
 			continue;
-		unsigned count = rte_ring_sc_dequeue_burst(
-		    lcore->shared->handover[from][lcore->index], (void **)mbufs,
-		    LCORE_PORT_BURSTS * LCORE_BURST, NULL);
-		for (unsigned i = 0; i < count; i++) {
-			if (packet_of(mbufs[i])->is_reply)
-				tx_push(lcore, mbufs[i]);
-			else
-				admit(lcore, mbufs[i]);
+		for (unsigned burst = 0;
+		     burst < LCORE_PORT_BURSTS && count == LCORE_BURST && refused == lcore->refused;
+		     burst++) {
+			count =
+			    poll_handover_once(lcore, lcore->shared->handover[from][lcore->index]);
+			active |= count > 0;
 		}
-		active |= count > 0;
 	}
 	return active;
 }

@@ -13,7 +13,8 @@
  * which would lose the rest without a word. A request is admitted only while its source has fewer in
  * hand than there is room for more (dynamic threshold: A. Choudhury, E. Hahne, IEEE/ACM ToN 1998),
  * else it is answered BUSY at once. So a client that sends without end holds half of the room, and
- * there is some left for everyone else.
+ * there is some left for everyone else. To refuse costs time too: a turn that refuses takes no more than
+ * one burst, and what is lost in the device then is counted there.
  *
  * All rings have one producer and one consumer lcore. None can be full by construction: message
  * rings hold every message that the rows of the shard pairs can have under way, hand-over rings
@@ -96,6 +97,7 @@ struct lcore {
 	uint32_t waiting_tail;
 	uint32_t requests;		 /* in hand at once, at most */
 	uint32_t admitted;		 /* in hand: waiting, or with the worker */
+	uint32_t refused;		 /* ever, wraps */
 	uint16_t in_hand[LCORE_SOURCES]; /* of these, by source */
 	struct lcore_counts counts;
 

@@ -19,6 +19,8 @@ MODEST_RATE = 500
 MODEST_ACCOUNTS = 200
 MODEST_SHARE = 0.9
 GOODPUT_SHARE = 0.8
+# Room for more ids than are done: the window must not be what refuses.
+WINDOW = {"shard_window_s": 10, "shard_ids_per_second": 1300000}
 
 
 def greedy(rate, seconds):
@@ -41,7 +43,7 @@ def both(process, rate, seconds):
 
 def run(report, seconds):
     accounts = ACCOUNTS + len(FACTORS) * (GREEDY_ACCOUNTS + MODEST_ACCOUNTS)
-    with ground.running_engine(2, 1500, accounts) as process:
+    with ground.running_engine(2, 1500, accounts, **WINDOW) as process:
         saturation = ground.load(process, ACCOUNTS, 1500, seconds, in_flight=512)["rate"]
         report.note(f"saturation (closed loop): {saturation:.0f} transfers/s")
         results = [(factor, *both(process, factor * saturation, seconds)) for factor in FACTORS]
