@@ -120,18 +120,30 @@ static uint16_t source_of(struct rte_mbuf *mbuf, const struct net_frame *frame)
 	return (uint16_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 54);
 }
 
+static uint32_t records_in(struct rte_mbuf *mbuf)
+{
+	struct wire_header header;
+
+	memcpy(&header, net_port_payload(mbuf, &packet_of(mbuf)->frame), sizeof(header));
+	return header.count;
+}
+
 /* A request for a shard of this lcore waits to be served, or is refused. */
 static void admit(struct lcore *lcore, struct rte_mbuf *mbuf)
 {
 	struct packet *packet = packet_of(mbuf);
+	uint32_t records = records_in(mbuf);
 
-	if (lcore->in_hand[packet->source] >= lcore->requests - lcore->admitted) {
+	if (lcore->in_hand[packet->source] >= lcore->requests - lcore->admitted ||
+	    lcore->records_of[packet->source] + lcore->waiting_records >= LCORE_RECORDS_WAITING) {
 		lcore->refused++;
 		reply(lcore, mbuf,
 		      worker_refuse(lcore->worker, net_port_payload(mbuf, &packet->frame)));
 		return;
 	}
 	lcore->in_hand[packet->source]++;
+	lcore->records_of[packet->source] += records;
+	lcore->waiting_records += records;
 	lcore->admitted++;
 	lcore->waiting[lcore->waiting_tail++ & lcore->tx_mask] = mbuf;
 }
@@ -152,6 +164,9 @@ static bool serve_waiting(struct lcore *lcore)
 	for (uint32_t i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = lcore->waiting[lcore->waiting_head++ & lcore->tx_mask];
 		const struct packet *packet = packet_of(mbuf);
+		uint32_t records = records_in(mbuf);
+		lcore->records_of[packet->source] -= records;
+		lcore->waiting_records -= records;
 		worker_accept(lcore->worker, packet->shard, mbuf,
 			      net_port_payload(mbuf, &packet->frame));
 	}
@@ -236,9 +251,10 @@ static bool poll_port(struct lcore *lcore)
 
 	if (!lcore->has_queue)
 		return false;
-	/* To refuse costs too: no more than one burst of it, or there would be time for nothing else. */
-	for (unsigned burst = 0; burst < LCORE_PORT_BURSTS && count == LCORE_BURST &&
-				 refused == lcore->refused && !handover_is_behind(lcore);
+	/* To refuse costs too: beyond some of it there would be time for nothing else. */
+	for (unsigned burst = 0;
+	     burst < LCORE_PORT_BURSTS && count == LCORE_BURST &&
+	     lcore->refused - refused < LCORE_REFUSED && !handover_is_behind(lcore);
 	     burst++) {
 		count = poll_port_once(lcore);
 		active |= count > 0;
@@ -269,8 +285,8 @@ static bool poll_handover(struct lcore *lcore)
 		uint16_t count = LCORE_BURST;
 		if (from == lcore->index)
 			continue;
-		for (unsigned burst = 0;
-		     burst < LCORE_PORT_BURSTS && count == LCORE_BURST && refused == lcore->refused;
+		for (unsigned burst = 0; burst < LCORE_PORT_BURSTS && count == LCORE_BURST &&
+					 lcore->refused - refused < LCORE_REFUSED;
 		     burst++) {
 			count =
 			    poll_handover_once(lcore, lcore->shared->handover[from][lcore->index]);

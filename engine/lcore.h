@@ -10,11 +10,12 @@
  *   hand-over rings from every worker: mbufs, requests to serve or replies to send
  *
  * The port is emptied faster than requests are served: what came waits here and not in the device,
- * which would lose the rest without a word. A request is admitted only while its source has fewer in
- * hand than there is room for more (dynamic threshold: A. Choudhury, E. Hahne, IEEE/ACM ToN 1998),
- * else it is answered BUSY at once. So a client that sends without end holds half of the room, and
- * there is some left for everyone else. To refuse costs time too: a turn that refuses takes no more than
- * one burst, and what is lost in the device then is counted there.
+ * which would lose the rest without a word. A request is admitted only while its source has less in
+ * hand than there is room for more, in datagrams and in records that wait (dynamic threshold: A.
+ * Choudhury, E. Hahne, IEEE/ACM ToN 1998), else it is answered BUSY at once. So a client that sends
+ * without end holds half of the room, and there is some left for everyone else. To refuse costs time
+ * too: a turn that has refused some takes no more, and what is lost in the device then is counted
+ * there.
  *
  * All rings have one producer and one consumer lcore. None can be full by construction: message
  * rings hold every message that the rows of the shard pairs can have under way, hand-over rings
@@ -44,6 +45,12 @@
 /* Bursts that are taken from the port, or from another lcore, in one loop; datagrams served in it. */
 #define LCORE_PORT_BURSTS 8
 #define LCORE_SERVED	  (2 * LCORE_BURST)
+
+/* Refused in one turn, from one ring or queue, before it takes no more of it. */
+#define LCORE_REFUSED 32
+
+/* Records that may wait to be served: some milliseconds of work, whatever the datagrams' size. */
+#define LCORE_RECORDS_WAITING 32768
 
 /* Sources that are told apart, by a hash of address and port. */
 #define LCORE_SOURCES 1024
@@ -95,10 +102,12 @@ struct lcore {
 	struct rte_mbuf **waiting;
 	uint32_t waiting_head;
 	uint32_t waiting_tail;
-	uint32_t requests;		 /* in hand at once, at most */
-	uint32_t admitted;		 /* in hand: waiting, or with the worker */
-	uint32_t refused;		 /* ever, wraps */
-	uint16_t in_hand[LCORE_SOURCES]; /* of these, by source */
+	uint32_t requests; /* in hand at once, at most */
+	uint32_t admitted; /* in hand: waiting, or with the worker */
+	uint32_t refused;  /* ever, wraps */
+	uint32_t waiting_records;
+	uint32_t records_of[LCORE_SOURCES]; /* of these, by source */
+	uint16_t in_hand[LCORE_SOURCES];    /* of these, by source */
 	struct lcore_counts counts;
 
 	/* Draining and nothing in hand. Writer: the lcore. Reader: the main thread. */
