@@ -89,18 +89,21 @@ class Engine:
         assert self.process is None
         file = self.folder / "engine.conf"
         file.write_text(config if config is not None else config_text(self.settings))
-        eal = network.script_function("engine_eal_arguments", self.prefix,
-                                      self.settings["engine.shards"], self.settings["port.mtu"])
         self.starts += 1
         self.screen_file = self.folder / f"screen-{self.starts}"
         self.stderr_file = self.folder / f"stderr-{self.starts}"
         with open(self.screen_file, "w") as screen, open(self.stderr_file, "w") as stderr:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", f"{network.NAME}-engine",
-                 network.BUILD / "engine/giro-engine", "--config", file, "--", *eal],
-                stdin=subprocess.DEVNULL, stdout=screen, stderr=stderr,
+                self.command(file), stdin=subprocess.DEVNULL, stdout=screen, stderr=stderr,
                 preexec_fn=network.die_with_parent)
         Engine.live.append(self)
+
+    def command(self, config_file):
+        """What launch() runs."""
+        eal = network.script_function("engine_eal_arguments", self.prefix,
+                                      self.settings["engine.shards"], self.settings["port.mtu"])
+        return ["ip", "netns", "exec", f"{network.NAME}-engine",
+                network.BUILD / "engine/giro-engine", "--config", config_file, "--", *eal]
 
     def start(self):
         self.launch()
