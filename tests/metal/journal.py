@@ -30,6 +30,12 @@ def read(path):
     return told
 
 
+def drop_cut_line(path):
+    """After a cut, so that the next boot's lines do not go on where a cut one ends."""
+    text = path.read_bytes()
+    os.truncate(path, text.rfind(b"\n") + 1)
+
+
 class Writer:
     """Appends; lines of one reply go out together."""
 

@@ -158,7 +158,9 @@ def cut_boot(machine, nic, chance, verdict, cases):
         boot.wait_for(f"repeated {before}", BOOT_S)
         boot.wait_for("loading", BOOT_S)
         print(f"     ready {ready:.1f} s after power on; {'; '.join(boot.events()[:2])}")
-        print("     " + boot.text("screen").strip().replace("\n", "\n     "))
+        for line in boot.text("screen").splitlines():
+            if re.match(r"  (port|memory|log|recovery) |ready|EAL: (Selected|Using)", line):
+                print(f"     {line}")
         wait_until(lambda: acknowledged(machine) >= goal or not machine.running()
                    or "failed" in boot.events(), LOAD_S, "the load's answers")
         assert not boot.faults(), boot.faults()
@@ -167,14 +169,16 @@ def cut_boot(machine, nic, chance, verdict, cases):
         return
     with cases.case(f"{text}: the power is cut under load; nothing that was acknowledged is lost"):
         machine.cut_power()
+        journal.drop_cut_line(machine.scratch / "journal")
         verdict.kills += 1
         check_disk(machine, verdict, allowed=(0, 2))
 
 
 def last_boot(machine, nic, cuts, chance, verdict, cases):
     before = acknowledged(machine)
-    with cases.case(f"{PAIRS[nic].driver}, {machine.disk.path}: recovers after the last cut, remembers {before} outcomes, stops "
-                    "cleanly and goes off"):
+    text = f"{PAIRS[nic].driver}, {machine.disk.path}"
+    with cases.case(f"{text}: recovers after the last cut, remembers {before} outcomes, stops cleanly "
+                    "and goes off"):
         boot = Boot(machine, nic, "close", chance.randrange(1 << 32))
         boot.wait_for("closed", BOOT_S + LOAD_S)
         check_screen(boot.text("screen"), nic, machine.disk)
@@ -196,33 +200,6 @@ def last_boot(machine, nic, cuts, chance, verdict, cases):
         assert balances(shown, done) == replayed and sum(replayed.values()) == 0
         assert shown == {account: (balance, 0, 0) for account, balance in replayed.items()}
         assert dump.opens == cuts + 1 and dump.crossed > 0
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cuts", type=int, default=CUTS)
-    parser.add_argument("--seed", type=int, default=None)
-    options = parser.parse_args()
-    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-    print(f"metal: seed {seed}; again with: {sys.argv[0]} --cuts {options.cuts} --seed {seed}")
-    cases = ground.Cases("metal")
-    verdict = Verdict()
-    take()
-    folder = pathlib.Path(os.environ.get("GIRO_METAL", f"{network.BUILD}-metal"))
-    try:
-        with cases.case("Debian's own kernel and what it needs to boot"):
-            kernel = Kernel(folder)
-            print(f"     {kernel.name}")
-        for disk, cuts in (("nvme", options.cuts), ("cached", 1)):
-            if not cases.failed:
-                play(kernel, disk, cuts, seed, verdict, cases)
-    finally:
-        network.script_function("network_down", network.NAME)
-    print(f"{cases.line()}")
-    print(f"metal: {verdict.kills} power cuts, {verdict.torn} torn tails, "
-          f"{verdict.acknowledged} acknowledged outcomes looked for, lost {verdict.lost}, "
-          f"doubled {verdict.doubled}")
-    return 1 if cases.failed else 0
 
 
 def take():
@@ -251,6 +228,33 @@ def play(kernel, disk, cuts, seed, verdict, cases):
         last_boot(machine, nics[cuts % len(nics)], cuts, chance, verdict, cases)
     finally:
         machine.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cuts", type=int, default=CUTS)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+    print(f"metal: seed {seed}; again with: {sys.argv[0]} --cuts {options.cuts} --seed {seed}")
+    cases = ground.Cases("metal")
+    verdict = Verdict()
+    take()
+    folder = pathlib.Path(os.environ.get("GIRO_METAL", f"{network.BUILD}-metal"))
+    try:
+        with cases.case("Debian's own kernel and what it needs to boot"):
+            kernel = Kernel(folder)
+            print(f"     {kernel.name}")
+        for disk, cuts in (("nvme", options.cuts), ("cached", 1)):
+            if not cases.failed:
+                play(kernel, disk, cuts, seed, verdict, cases)
+    finally:
+        network.script_function("network_down", network.NAME)
+    print(f"{cases.line()}")
+    print(f"metal: {verdict.kills} power cuts, {verdict.torn} torn tails, "
+          f"{verdict.acknowledged} acknowledged outcomes looked for, lost {verdict.lost}, "
+          f"doubled {verdict.doubled}")
+    return 1 if cases.failed else 0
 
 
 if __name__ == "__main__":
