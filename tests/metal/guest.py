@@ -5,9 +5,10 @@
     guest.py NIC DISK load|close SEED
 
 Binds the engine's NIC to vfio-pci, gives the client's to a namespace, starts the engine on the NIC's
-PCI address with its log on the raw disk, and repeats everything that the journal says was acknowledged in earlier boots: each must be answered as it was. Then it loads the engine: for ever
-(load; the power is cut from outside), or until CLOSE_ANSWERS more were acknowledged, after which it
-notes what the engine shows and stops it (close).
+PCI address with its log on the raw disk, and repeats everything that the journal says was acknowledged
+in earlier boots: each must be answered as it was. Then it loads the engine: for ever (load; the power
+is cut from outside), or until CLOSE_ANSWERS more were acknowledged, after which it notes what the
+engine shows and stops it (close).
 
 /mnt, which the host sees at once: journal (see journal.py), screen (the engine's stdout), events (one
 line a step reached), shown (account, balance, held, incoming).

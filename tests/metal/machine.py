@@ -49,8 +49,8 @@ DISKS = {
     "cached": Disk("cache=writeback", "virtio-blk-pci", "/dev/vda"),
 }
 
-MODULES = ("virtio_pci", "9pnet_virtio", "9p", "nvme", "virtio_blk", "virtio_net", "vfio_iommu_type1", "vfio-pci",
-           "overlay")
+MODULES = ("virtio_pci", "9pnet_virtio", "9p", "nvme", "virtio_blk", "virtio_net", "vfio_iommu_type1",
+           "vfio-pci", "overlay")
 
 # Huge pages of 1 GiB and an IOMMU that the kernel's own drivers pass by, as on metal.
 KERNEL_ARGUMENTS = ("console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt "

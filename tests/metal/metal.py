@@ -159,7 +159,7 @@ def cut_boot(machine, nic, chance, verdict, cases):
         boot.wait_for("loading", BOOT_S)
         print(f"     ready {ready:.1f} s after power on; {'; '.join(boot.events()[:2])}")
         for line in boot.text("screen").splitlines():
-            if re.match(r"  (port|memory|log|recovery) |ready|EAL: (Selected|Using)", line):
+            if re.match(r" *(port|memory|log|recovery) |ready|EAL: (Selected|Using)", line):
                 print(f"     {line}")
         wait_until(lambda: acknowledged(machine) >= goal or not machine.running()
                    or "failed" in boot.events(), LOAD_S, "the load's answers")
