@@ -96,7 +96,10 @@ def test_files(installed):
                for name, section in PAGES.items()}
     wanted |= {f"{prefix}/{name}" for name in (
         "include/giro.h", "share/giro/wireshark/giro.lua", "share/doc/giro/examples/giro.py",
-        "share/doc/giro/examples/loop.c", "share/doc/giro/examples/pay.c")}
+        "share/doc/giro/examples/loop.c", "share/doc/giro/examples/pay.c",
+        "share/doc/giro/examples/engine.conf", "share/doc/giro/examples/giro-engine.default",
+        "lib/systemd/system/giro-engine.service", "lib/udev/rules.d/90-giro.rules")}
+    wanted |= {f"{prefix}/share/doc/giro/{page.name}" for page in (ROOT / "docs").glob("*.md")}
     same("files", found, wanted)
 
 
