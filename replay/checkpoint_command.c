@@ -21,6 +21,9 @@ struct making {
 	uint64_t every; /* epochs between two checkpoints; 0: only one, at the end */
 	uint64_t keep;
 	bool follow;
+	bool first_byte; /* look for no checkpoint to begin at */
+	bool again;	 /* the log must be opened again to go on */
+	const struct node *node;
 	struct durable durable;
 	struct progress progress;
 	uint64_t asked_epoch; /* of the last cut that was asked for */
@@ -39,7 +42,15 @@ static bool ready(void *context, uint64_t seq)
 {
 	struct making *making = context;
 
-	return stop_requested == 0 && durable_covers(&making->durable, seq);
+	return stop_requested == 0 && seq < making->durable.count;
+}
+
+static bool wanted(void *context, const struct wal_block_header *block)
+{
+	struct making *making = context;
+
+	making->again = node_outgrown(making->node, block);
+	return !making->again;
 }
 
 static bool cut(void *context, const struct wal_block_header *block)
@@ -84,6 +95,7 @@ static enum node_end catch_up(struct making *making, struct node *node)
 	const struct player_options options = {
 	    .context = making,
 	    .ready = ready,
+	    .wanted = wanted,
 	    .cut = cut,
 	    .pause = make,
 	    .progress = show,
@@ -92,8 +104,7 @@ static enum node_end catch_up(struct making *making, struct node *node)
 	enum node_end end = NODE_SOUND;
 
 	/* Anew each time: an engine that was killed and started again may have cut what was read. */
-	if (durable_open(&making->durable, node->disk, wal_reader_tail(&node->reader)->segment) !=
-	    0) {
+	if (durable_open_beside(&making->durable, &node->reader) != 0) {
 		snprintf(node->text, sizeof(node->text), "%s", making->durable.reader.fault.text);
 		return NODE_UNREADABLE;
 	}
@@ -116,12 +127,15 @@ static enum node_end run(struct making *making, struct node *node)
 {
 	enum node_end end = catch_up(making, node);
 
-	while (making->follow && stop_requested == 0 && (end == NODE_SOUND || end == NODE_TORN)) {
+	while (making->follow && stop_requested == 0 && !making->again &&
+	       (end == NODE_SOUND || end == NODE_TORN)) {
 		const struct timespec pause = {.tv_nsec = POLL_NS};
 		nanosleep(&pause, NULL);
 		if (stop_requested == 0)
 			end = catch_up(making, node);
 	}
+	if (making->again)
+		return end;
 	if ((end == NODE_SOUND || end == NODE_TORN) && is_due(making, node)) {
 		enum node_end made = make(making, node, &node->last);
 		if (made != NODE_SOUND)
@@ -140,18 +154,38 @@ static void catch_signals(void)
 	sigaction(SIGINT, &action, NULL);
 }
 
+static enum node_end open_and_run(struct making *making, struct node *node)
+{
+	const struct moment last = MOMENT_LAST;
+	enum node_end end = node_open(node, making->log);
+
+	if (end != NODE_SOUND)
+		return end;
+	if (!making->first_byte)
+		end = node_resume(node, making->directory, &last, command_tell, NULL);
+	node->reader.options.follow = making->follow;
+	making->node = node;
+	making->last_epoch = node->epoch;
+	making->asked_epoch = node->epoch;
+	if (end == NODE_SOUND)
+		end = run(making, node);
+	node_close(node);
+	return end;
+}
+
 enum node_end command_checkpoint(int argc, char **argv)
 {
 	static struct node node;
 	static struct making making = {.keep = 2};
-	bool first_byte = false;
 	const char *arguments[1];
 	const struct command_option options[] = {
-	    {"directory", OPTION_TEXT, &making.directory}, {"every", OPTION_COUNT, &making.every},
-	    {"keep", OPTION_COUNT, &making.keep},	   {"follow", OPTION_FLAG, &making.follow},
-	    {"from-first-byte", OPTION_FLAG, &first_byte}, {NULL, OPTION_END, NULL},
+	    {"directory", OPTION_TEXT, &making.directory},
+	    {"every", OPTION_COUNT, &making.every},
+	    {"keep", OPTION_COUNT, &making.keep},
+	    {"follow", OPTION_FLAG, &making.follow},
+	    {"from-first-byte", OPTION_FLAG, &making.first_byte},
+	    {NULL, OPTION_END, NULL},
 	};
-	const struct moment last = MOMENT_LAST;
 
 	if (!command_parse(argc, argv, options, arguments, 1,
 			   "checkpoint LOG [--directory DIR] [--every EPOCHS] [--keep N] "
@@ -167,20 +201,12 @@ enum node_end command_checkpoint(int argc, char **argv)
 	if (making.keep > CHECKPOINTS_MAX / 2)
 		making.keep = CHECKPOINTS_MAX / 2;
 	catch_signals();
-	enum node_end end = node_open(&node, making.log);
-	if (end != NODE_SOUND) {
-		command_error("%s", node.text);
-		return end;
-	}
-	if (!first_byte)
-		end = node_resume(&node, making.directory, &last, command_tell, NULL);
-	node.reader.options.follow = making.follow;
-	making.last_epoch = node.epoch;
-	making.asked_epoch = node.epoch;
-	if (end == NODE_SOUND)
-		end = run(&making, &node);
+	enum node_end end;
+	do {
+		making.again = false;
+		end = open_and_run(&making, &node);
+	} while (making.again && stop_requested == 0 && end == NODE_SOUND);
 	if (end != NODE_SOUND)
 		command_error("%s", node.text);
-	node_close(&node);
 	return end;
 }

@@ -9,6 +9,17 @@ int durable_open(struct durable *durable, struct wal_disk *disk, uint64_t segmen
 	return wal_reader_open(&durable->reader, disk, &options);
 }
 
+int durable_open_beside(struct durable *durable, struct wal_reader *reader)
+{
+	durable->count = 0;
+	int error = wal_reader_open_beside(&durable->reader, reader, true);
+	if (error != 0)
+		return error;
+	durable_covers(durable, UINT64_MAX);
+	wal_reader_refresh(reader);
+	return 0;
+}
+
 bool durable_covers(struct durable *durable, uint64_t seq)
 {
 	struct wal_block block;

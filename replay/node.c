@@ -272,6 +272,19 @@ bool node_apply(struct node *node, bool check_digests, const struct wal_block *b
 	return true;
 }
 
+bool node_outgrown(const struct node *node, const struct wal_block_header *block)
+{
+	const struct wal_tail *tail = wal_reader_tail(&node->reader);
+	struct shard_limits limits;
+
+	/* Limits change only with a start. */
+	if (block->type != WAL_OPEN || node->limits.shards == 0 ||
+	    log_meta_to_limits(tail->meta, tail->meta_bytes, &limits) != NULL)
+		return false;
+	return limits.rows > node->limits.rows || limits.accounts_max > node->limits.accounts_max ||
+	       limits.ids_per_second > node->limits.ids_per_second;
+}
+
 void node_skip(struct node *node)
 {
 	node->peeked = false;

@@ -77,6 +77,11 @@ enum node_end node_check_next(struct node *node, const struct wal_block_header *
 bool node_apply(struct node *node, bool check_digests, const struct wal_block *block,
 		enum node_end *end);
 
+/* Does the block peeked at begin a time with larger tables than the shards here have? It may, after a
+ * start of the engine with larger limits, when the log was opened before that. Then it must be opened
+ * again to go on: without this block's tables the shards would find other outcomes. */
+bool node_outgrown(const struct node *node, const struct wal_block_header *block);
+
 /* Passes over the block peeked at. The shards then no longer follow the log. */
 void node_skip(struct node *node);
 

@@ -155,6 +155,21 @@ close:
 	return error;
 }
 
+int wal_reader_open_beside(struct wal_reader *reader, const struct wal_reader *other, bool follow)
+{
+	const struct wal_reader_options options = {
+	    .first_segment = other->begun ? other->position.segment : other->options.first_segment,
+	    .follow = follow,
+	};
+	int error = wal_reader_open(reader, other->disk, &options);
+
+	if (error != 0 || !reader->begun || !other->begun)
+		return error;
+	reader->position = other->position;
+	reader->counts.blocks = other->counts.blocks;
+	return 0;
+}
+
 /* Loads and checks the block at one place. Returns 0 with *reason, or a negative errno. */
 static int load_block(struct wal_reader *reader, uint64_t segment, uint64_t offset,
 		      const struct wal_segment_header *first_of, struct wal_block *block,
@@ -380,6 +395,11 @@ int wal_reader_next(struct wal_reader *reader, struct wal_block *block)
 	if (result != WAL_NEXT_BLOCK)
 		reader->ended = result;
 	return result;
+}
+
+void wal_reader_refresh(struct wal_reader *reader)
+{
+	wal_window_forget(&reader->window);
 }
 
 const struct wal_segment_header *wal_reader_header(const struct wal_reader *reader)

@@ -165,9 +165,17 @@ struct wal_reader {
 int wal_reader_open(struct wal_reader *reader, struct wal_disk *disk,
 		    const struct wal_reader_options *options);
 
+/* Opens another reader of the same log that stands where `other` does, without reading what is before
+ * it. `other` has read a block, or stands in front of its first. As wal_reader_open(). */
+int wal_reader_open_beside(struct wal_reader *reader, const struct wal_reader *other, bool follow);
+
 /* The next block (valid until the next call), or how the log ends, see enum wal_next; or a negative
  * errno with reader->fault filled. Ends and errors are final unless `follow` was asked for. */
 int wal_reader_next(struct wal_reader *reader, struct wal_block *block);
+
+/* Lets the reader read anew, from the disk, what it had read ahead in memory: blocks that were not
+ * durable when they were read may have been cut and replaced since. */
+void wal_reader_refresh(struct wal_reader *reader);
 
 /* Header of the segment that the last block came from; before the first block, of the first
  * segment; NULL if that has none (an empty log). Valid until the next wal_reader_next(). */

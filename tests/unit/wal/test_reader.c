@@ -356,6 +356,65 @@ Test(reader, starts_at_any_segment)
 	memory_disk_free(disk);
 }
 
+/* Wherever one reader stands, another that is opened beside it reads what the first would. */
+Test(reader, opens_beside_another)
+{
+	struct place places[BLOCKS];
+	struct memory_disk *disk = closed_log(places);
+	const struct wal_reader_options options = {.first_segment = WAL_OLDEST};
+	struct wal_reader reader;
+	struct wal_block block;
+
+	cr_assert(wal_reader_open(&reader, &disk->base, &options) == 0);
+	for (unsigned i = 0; i <= BLOCKS; i++) {
+		struct wal_reader other;
+		cr_assert(wal_reader_open_beside(&other, &reader, i % 2 == 0) == 0);
+		for (unsigned next = i; next < BLOCKS; next++) {
+			cr_assert(wal_reader_next(&other, &block) == WAL_NEXT_BLOCK,
+				  "block %u from %u: %s", next, i, other.fault.text);
+			cr_assert(block.header->seq == next);
+		}
+		cr_assert(wal_reader_next(&other, &block) == WAL_NEXT_END);
+		cr_assert(memcmp(wal_reader_tail(&other)->meta, wal_reader_tail(&reader)->meta,
+				 WAL_META_MAX) == 0);
+		wal_reader_close(&other);
+		cr_assert(wal_reader_next(&reader, &block) ==
+			  (i < BLOCKS ? WAL_NEXT_BLOCK : WAL_NEXT_END));
+	}
+	wal_reader_close(&reader);
+	/* It checks that the chain goes on from where the other stands. */
+	cr_assert(wal_reader_open(&reader, &disk->base, &options) == 0);
+	cr_assert(wal_reader_next(&reader, &block) == WAL_NEXT_BLOCK);
+	reader.position.prev_hash.lo ^= 1;
+	struct wal_reader other;
+	cr_assert(wal_reader_open_beside(&other, &reader, true) == 0);
+	cr_assert(wal_reader_next(&other, &block) == WAL_NEXT_END);
+	wal_reader_close(&other);
+	wal_reader_close(&reader);
+	memory_disk_free(disk);
+}
+
+/* What was read ahead may be gone from the disk by the time it is asked for. */
+Test(reader, refreshed_it_reads_what_is_on_the_disk_now)
+{
+	struct place places[BLOCKS];
+	struct memory_disk *disk = closed_log(places);
+	const struct wal_reader_options options = {.first_segment = WAL_OLDEST, .follow = true};
+	unsigned cut = 2;
+	struct wal_reader reader;
+	struct wal_block block;
+
+	cr_assert(places[cut].segment == places[cut - 1].segment);
+	cr_assert(wal_reader_open(&reader, &disk->base, &options) == 0);
+	for (unsigned i = 0; i < cut; i++)
+		cr_assert(wal_reader_next(&reader, &block) == WAL_NEXT_BLOCK);
+	memset(block_at(disk, places[cut]), 0, WAL_PAGE);
+	wal_reader_refresh(&reader);
+	cr_assert(wal_reader_next(&reader, &block) == WAL_NEXT_END);
+	wal_reader_close(&reader);
+	memory_disk_free(disk);
+}
+
 Test(reader, follows_a_log_that_is_being_written)
 {
 	struct memory_disk *disk = memory_disk_new(SEGMENT, MEMORY_SEGMENTS);
