@@ -22,6 +22,7 @@ enum node_end command_phases(int argc, char **argv);
 enum node_end command_stats(int argc, char **argv);
 enum node_end command_diff(int argc, char **argv);
 enum node_end command_checkpoint(int argc, char **argv);
+enum node_end command_export(int argc, char **argv);
 enum node_end command_dump(int argc, char **argv);
 
 /* Prints one line "giro-replay: ..." to stderr. */
@@ -63,6 +64,9 @@ char *command_id_text(struct id128 id, char text[48]);
 
 /* Writes Unix milliseconds as RFC 3339 in UTC; `text` has room for 32 bytes. Returns text. */
 char *command_time_text(uint64_t time_ms, char text[32]);
+
+/* "DATA", "OPEN", "CLOSE". Static. */
+const char *command_block_type(unsigned type);
 
 /* "sound", "sound, with a torn tail", "CORRUPT", ... Static. */
 const char *command_verdict(enum node_end end);

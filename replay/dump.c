@@ -11,20 +11,6 @@
 #include "replay/command.h"
 #include "replay/node.h"
 
-static const char *type_name(unsigned type)
-{
-	switch (type) {
-	case WAL_DATA:
-		return "DATA";
-	case WAL_OPEN:
-		return "OPEN";
-	case WAL_CLOSE:
-		return "CLOSE";
-	default:
-		return "?";
-	}
-}
-
 static void print_transfer(const struct record *record)
 {
 	const struct transfer *transfer = &record->transfer;
@@ -118,7 +104,7 @@ static bool print_block(const struct wal_block *block)
 	printf("block %" PRIu64 " %s epoch %" PRIu64 " %s segment %" PRIu64 " offset %" PRIu64
 	       " incarnation %" PRIu64 " durable %" PRIu64 " payload %" PRIu64 " prev %016" PRIx64
 	       "%016" PRIx64 "\n",
-	       header->seq, type_name(header->type), header->epoch,
+	       header->seq, command_block_type(header->type), header->epoch,
 	       command_time_text(header->time_ms, time), header->segment, header->offset,
 	       header->incarnation, header->durable_count, header->payload_bytes,
 	       header->prev_hash.hi, header->prev_hash.lo);

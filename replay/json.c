@@ -81,6 +81,12 @@ void json_i64(struct json *json, const char *key, int64_t value)
 	fprintf(json->out, "%" PRId64, value);
 }
 
+void json_number(struct json *json, const char *key, const char *digits)
+{
+	put_key(json, key);
+	fputs(digits, json->out);
+}
+
 void json_bool(struct json *json, const char *key, bool value)
 {
 	put_key(json, key);

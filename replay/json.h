@@ -39,6 +39,9 @@ void json_u64(struct json *json, const char *key, uint64_t value);
 void json_i64(struct json *json, const char *key, int64_t value);
 void json_bool(struct json *json, const char *key, bool value);
 
+/* A number that is in decimal already. */
+void json_number(struct json *json, const char *key, const char *digits);
+
 /* Not a number: null. */
 void json_real(struct json *json, const char *key, double value);
 

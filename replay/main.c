@@ -39,6 +39,10 @@ static const char usage[] =
     "  checkpoint LOG [--directory DIR] [--every EPOCHS] [--keep N] [--follow]\n"
     "                             write the state behind the last block known to be durable,\n"
     "                             so that starts and questions need not begin at the first byte\n"
+    "  export LOG --sqlite FILE|--csv FOLDER|--jsonl FOLDER [--to MOMENT] [--every EPOCHS]\n"
+    "         [--follow]          every movement, transfer and account as rows; run again, it "
+    "goes\n"
+    "                             on where it stopped\n"
     "  dump LOG [--from-epoch N] [--to-epoch N]\n"
     "                             blocks and records as text\n"
     "\n"
@@ -192,19 +196,25 @@ bool command_parse(int argc, char **argv, const struct command_option *options,
 	return true;
 }
 
+/* 128-bit divisions are slow: two of them leave parts of 19 digits. */
 char *command_id_text(struct id128 id, char text[48])
 {
-	__extension__ unsigned __int128 value = id.hi;
-	char digits[48];
-	char *at = digits + sizeof(digits) - 1;
+	__extension__ typedef unsigned __int128 wide;
+	const uint64_t part = UINT64_C(10000000000000000000);
+	wide value = (wide)id.hi << 64 | id.lo;
 
-	value = value << 64 | id.lo;
-	*at = '\0';
-	do {
-		*--at = (char)('0' + (int)(value % 10));
-		value /= 10;
-	} while (value != 0);
-	return strcpy(text, at);
+	if (value < part) {
+		sprintf(text, "%" PRIu64, (uint64_t)value);
+		return text;
+	}
+	wide above = value / part;
+	uint64_t low = (uint64_t)(value % part);
+	if (above < part)
+		sprintf(text, "%" PRIu64 "%019" PRIu64, (uint64_t)above, low);
+	else
+		sprintf(text, "%" PRIu64 "%019" PRIu64 "%019" PRIu64, (uint64_t)(above / part),
+			(uint64_t)(above % part), low);
+	return text;
 }
 
 char *command_time_text(uint64_t time_ms, char text[32])
@@ -216,6 +226,20 @@ char *command_time_text(uint64_t time_ms, char text[32])
 	size_t used = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &utc);
 	snprintf(text + used, 32 - used, ".%03uZ", (unsigned)(time_ms % 1000));
 	return text;
+}
+
+const char *command_block_type(unsigned type)
+{
+	switch (type) {
+	case WAL_DATA:
+		return "DATA";
+	case WAL_OPEN:
+		return "OPEN";
+	case WAL_CLOSE:
+		return "CLOSE";
+	default:
+		return "?";
+	}
 }
 
 const char *command_verdict(enum node_end end)
@@ -245,7 +269,7 @@ int main(int argc, char **argv)
 	    {"statement", command_statement}, {"transfer", command_transfer},
 	    {"phases", command_phases},	      {"stats", command_stats},
 	    {"diff", command_diff},	      {"checkpoint", command_checkpoint},
-	    {"dump", command_dump},
+	    {"export", command_export},	      {"dump", command_dump},
 	};
 
 	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

@@ -119,8 +119,8 @@ static void print_closing(struct statement *statement, const struct node *node)
 
 static void add_movements(struct statement *statement, const struct journal *journal)
 {
-	for (uint32_t i = 0; i < journal->count; i++) {
-		const struct movement *movement = &journal->movements[i];
+	for (uint32_t i = 0; i < journal->movements.count; i++) {
+		const struct movement *movement = &journal->movements.rows[i];
 		if (movement->debit) {
 			statement->balance -= (int64_t)movement->amount;
 			statement->debits++;

@@ -164,6 +164,14 @@ void books_deliver(struct books *books)
 	apply(books, message.to, &input);
 }
 
+void books_time_out(struct books *books, uint32_t shard)
+{
+	struct shard_input input;
+
+	while (shard_next_timeout(books->shard[shard], &input))
+		apply(books, shard, &input);
+}
+
 void books_settle(struct books *books)
 {
 	while (books->wire_count > 0)

@@ -53,6 +53,9 @@ int books_open(struct books *books, struct id128 account, uint32_t ledger, int64
 int books_pay(struct books *books, struct id128 debit, struct id128 credit, uint64_t amount,
 	      uint32_t ledger);
 
+/* Cancels what a shard has had no vote for in time. */
+void books_time_out(struct books *books, uint32_t shard);
+
 /* Delivers the oldest message; all of them. */
 void books_deliver(struct books *books);
 void books_settle(struct books *books);
