@@ -5,6 +5,7 @@ The input lies in ../shared/data/paysim beside the checkout where that exists; o
 generates input of the same shape.
 """
 
+import collections
 import csv
 import functools
 import pathlib
@@ -20,6 +21,9 @@ from engine import Engine, wait_until
 # A kill and a run again must find all ids inside the window.
 SETTINGS = {"shard_window_s": 300, "shard_ids_per_second": 4000}
 KILLS = 5
+# Accounts whose statements are compared with the files: the busiest, and others.
+BUSIEST = 4
+OTHERS = 4
 
 
 @functools.cache
@@ -63,13 +67,42 @@ def check_books(engine):
     assert sum(found.values()) == 0
 
 
+def statement_accounts(chance):
+    """The issuer, the busiest customer, the busiest accounts of all, and some others."""
+    counts = collections.Counter()
+    with open(paysim() / "transfers.csv", newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            counts.update((int(row["debit"]), int(row["credit"])))
+    issuer = min(expected(), key=expected().get)
+    busiest = [account for account, _ in counts.most_common(BUSIEST)]
+    customer = max((account for account in counts if 1_000_000 <= account < 5_000_000),
+                   key=counts.get)
+    return [issuer, customer, *busiest, *chance.sample(sorted(counts), OTHERS)]
+
+
+def check_statement(engine, account):
+    """By a program that knows the files and nothing of giro."""
+    done = engine.replay("statement", account, "--csv")
+    checked = subprocess.run(
+        [sys.executable, pathlib.Path(__file__).with_name("check_statement.py"), paysim(),
+         str(account)], input=done.stdout, text=True, capture_output=True, timeout=60)
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_import(row):
     for shards in (1, 2, 4):
-        with row(f"{shards} shards: balances equal expected.csv"), \
-                Engine(engine_shards=shards, **SETTINGS) as engine:
-            files = inputs(engine)
-            network.in_client(*command("import", *files), timeout=200)
-            check_books(engine)
+        with Engine(engine_shards=shards, **SETTINGS) as engine:
+            with row(f"{shards} shards: balances equal expected.csv"):
+                files = inputs(engine)
+                network.in_client(*command("import", *files), timeout=200)
+                check_books(engine)
+            if shards < 4:
+                continue
+            seed = random.SystemRandom().randrange(1 << 32)
+            with row(f"{shards} shards: statements of busy accounts and others are what the "
+                     f"files say (seed {seed})"):
+                for account in statement_accounts(random.Random(seed)):
+                    check_statement(engine, account)
 
 
 def test_import_again(row):
