@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_launch.h>
@@ -19,6 +20,7 @@
 #include "base/check.h"
 #include "engine/log.h"
 #include "engine/memory.h"
+#include "engine/telemetry.h"
 
 /* How long SIGTERM waits for what is under way. */
 #define DRAIN_MS 10000
@@ -212,6 +214,7 @@ static int make_worker(struct engine *engine, uint32_t index, char error[ENGINE_
 	    .sink = {lcore, lcore_sink_messages, lcore_sink_replies},
 	    .log_id = engine->recovery.log_id,
 	    .datagram_max = (uint16_t)(engine->port.mtu - NET_FRAME_IP_UDP_BYTES),
+	    .meter = &lcore->meter,
 	};
 
 	for (uint32_t i = index; i < config->limits.shards; i += engine->workers)
@@ -338,6 +341,15 @@ static int start_clock(struct engine *engine, char error[ENGINE_ERROR_MAX])
 	return 0;
 }
 
+/* Recovery went through the shards too; what they count from now on is this engine's own work. */
+static void count_from_here(struct engine *engine)
+{
+	for (uint32_t i = 0; i < engine->config.limits.shards; i++) {
+		memset(engine->shards[i]->events, 0, sizeof(engine->shards[i]->events));
+		memset(engine->shards[i]->statuses, 0, sizeof(engine->shards[i]->statuses));
+	}
+}
+
 int engine_start(struct engine *engine, const struct engine_config *config,
 		 char error[ENGINE_ERROR_MAX])
 {
@@ -376,6 +388,7 @@ int engine_start(struct engine *engine, const struct engine_config *config,
 		if (make_worker(engine, w, error) != 0)
 			return -1;
 	}
+	count_from_here(engine);
 	return 0;
 }
 
@@ -410,8 +423,10 @@ static void rest(struct engine *engine)
 /* One turn of the log writer, and rest when there was nothing to do. */
 static int writer_turn(struct engine *engine)
 {
+	uint64_t begin = meter_cycles();
 	int moved = log_writer_turn(&engine->log_writer, clock_ms(CLOCK_REALTIME));
 
+	log_meter_turn(&engine->log_meter, &engine->recovery.writer, begin, moved > 0);
 	if (moved < 0)
 		LOG_ERROR("the log failed: %s; stopping, nothing more is acknowledged",
 			  strerror(-moved));
@@ -471,6 +486,9 @@ int engine_run(struct engine *engine, const volatile int *stop)
 	int result = 0;
 
 	idle_init(&engine->idle, engine->config.idle);
+	log_meter_start(&engine->log_meter, &engine->recovery.writer, rte_get_tsc_hz());
+	if (telemetry_open(engine) != 0)
+		LOG_WARNING("EAL takes no more telemetry commands: some of /giro/* are missing");
 	for (uint32_t w = 0; w < engine->workers; w++)
 		CHECK(rte_eal_remote_launch(lcore_main, &engine->lcores[w], engine->lcores[w].id) ==
 		      0);
@@ -480,6 +498,7 @@ int engine_run(struct engine *engine, const volatile int *stop)
 		result = drain(engine);
 	give_order(engine, LCORE_STOP);
 	rte_eal_mp_wait_lcore();
+	telemetry_close();
 	if (result == 0)
 		result = close_log(engine);
 	return result;

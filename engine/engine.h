@@ -17,6 +17,7 @@
 
 #include "engine/config.h"
 #include "engine/lcore.h"
+#include "engine/log_meter.h"
 #include "engine/log_writer.h"
 #include "engine/recovery.h"
 
@@ -41,6 +42,7 @@ struct engine {
 	uint64_t recovery_ms; /* that reading the log took */
 	struct epoch_clock clock;
 	struct log_writer log_writer;
+	struct log_meter log_meter;
 	struct idle idle; /* of the main thread */
 	struct lcore_shared shared;
 	struct lcore lcores[WORKERS_MAX];

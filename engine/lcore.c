@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <rte_cycles.h>
 #include <rte_prefetch.h>
 #include <rte_ring_elem.h>
 #include <urcu-qsbr.h>
@@ -12,9 +13,10 @@
 /* What stands in the private area of an mbuf in the engine's hands. */
 struct packet {
 	struct net_frame frame;
-	uint32_t shard;	 /* of a request */
-	bool is_reply;	 /* handed over to be sent, not served */
-	uint16_t source; /* 0..LCORE_SOURCES - 1 */
+	uint32_t arrival; /* meter_tick() when it was received */
+	uint16_t source;  /* 0..LCORE_SOURCES - 1 */
+	uint8_t shard;	  /* of a request */
+	bool is_reply;	  /* handed over to be sent, not served */
 };
 _Static_assert(sizeof(struct packet) <= NET_PORT_PRIVATE_BYTES, "fits the private area");
 
@@ -80,12 +82,16 @@ static void reply(struct lcore *lcore, struct rte_mbuf *mbuf, size_t payload_siz
 void lcore_sink_replies(void *context, const struct worker_reply *replies, uint32_t count)
 {
 	struct lcore *lcore = context;
+	enum stage before = meter_enter(&lcore->meter, STAGE_TX);
 
+	/* Replies that leave together came at about the same time: the middle one is measured. */
+	meter_replies(&lcore->meter, packet_of(replies[count / 2].packet)->arrival, count);
 	for (uint32_t i = 0; i < count; i++) {
 		lcore->in_hand[packet_of(replies[i].packet)->source]--;
 		reply(lcore, replies[i].packet, replies[i].payload_size);
 	}
 	lcore->admitted -= count;
+	meter_enter(&lcore->meter, before);
 }
 
 /* Runs of messages for the same worker go over with one publish of the ring's index. */
@@ -93,6 +99,7 @@ void lcore_sink_messages(void *context, const struct shard_message *messages, ui
 {
 	struct lcore *lcore = context;
 	const uint8_t *worker = lcore->worker->map->worker;
+	enum stage before = meter_enter(&lcore->meter, STAGE_RING);
 	uint32_t start = 0;
 
 	while (start < count) {
@@ -106,6 +113,7 @@ void lcore_sink_messages(void *context, const struct shard_message *messages, ui
 		CHECK(sent == end - start);
 		start = end;
 	}
+	meter_enter(&lcore->meter, before);
 }
 
 /* Receiving. */
@@ -157,6 +165,7 @@ static bool serve_waiting(struct lcore *lcore)
 		return false;
 	if (count > LCORE_SERVED)
 		count = LCORE_SERVED;
+	meter_enter(&lcore->meter, STAGE_DECODE);
 	if (!worker_has_room(lcore->worker, count * (uint32_t)lcore->shared->records_max)) {
 		lcore->counts.no_room++;
 		return false;
@@ -178,6 +187,7 @@ static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 	struct packet *packet = packet_of(mbuf);
 	const struct slot_map *map = lcore->worker->map;
 	size_t payload_size;
+	uint32_t shard;
 
 	if ((uint16_t)(packet->frame.destination_port - map->port[0]) >= map->shards) {
 		net_port_count_drop(lcore->shared->port, (uint16_t)lcore->index, NET_DROP_UDP_PORT);
@@ -185,7 +195,7 @@ static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 		return;
 	}
 	switch (worker_route(lcore->worker, net_port_payload(mbuf, &packet->frame),
-			     packet->frame.payload_size, &packet->shard, &payload_size)) {
+			     packet->frame.payload_size, &shard, &payload_size)) {
 	case WORKER_ROUTE_DROP:
 		rte_pktmbuf_free(mbuf);
 		return;
@@ -195,8 +205,9 @@ static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 	default:
 		break;
 	}
+	packet->shard = (uint8_t)shard;
 	packet->source = source_of(mbuf, &packet->frame);
-	uint32_t owner = map->worker[packet->shard];
+	uint32_t owner = map->worker[shard];
 	if (owner == lcore->index) {
 		admit(lcore, mbuf);
 		return;
@@ -211,11 +222,18 @@ static uint16_t poll_port_once(struct lcore *lcore)
 	struct net_port *port = lcore->shared->port;
 	struct rte_mbuf *mbufs[LCORE_BURST];
 
+	meter_enter(&lcore->meter, STAGE_RX);
 	uint16_t count = net_port_rx(port, (uint16_t)lcore->index, mbufs, LCORE_BURST);
+	meter_enter(&lcore->meter, STAGE_DECODE);
+	if (count == 0)
+		return 0;
+	uint32_t arrival = meter_tick(&lcore->meter);
+	meter_burst(&lcore->meter, count);
 	for (uint16_t i = 0; i < count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void *));
 	for (uint16_t i = 0; i < count; i++) {
 		struct net_frame *frame = &packet_of(mbufs[i])->frame;
+		packet_of(mbufs[i])->arrival = arrival;
 		switch (net_port_parse(port, (uint16_t)lcore->index, mbufs[i], frame)) {
 		case NET_VERDICT_UDP:
 			take_datagram(lcore, mbufs[i]);
@@ -267,6 +285,8 @@ static uint16_t poll_handover_once(struct lcore *lcore, struct rte_ring *ring)
 	struct rte_mbuf *mbufs[LCORE_BURST];
 
 	unsigned count = rte_ring_sc_dequeue_burst(ring, (void **)mbufs, LCORE_BURST, NULL);
+	if (count > 0)
+		meter_enter(&lcore->meter, STAGE_DECODE);
 	for (unsigned i = 0; i < count; i++) {
 		if (packet_of(mbufs[i])->is_reply)
 			tx_push(lcore, mbufs[i]);
@@ -326,6 +346,7 @@ static bool poll_messages(struct lcore *lcore)
 /* Messages first: they finish what is under way, and free rows for what comes. */
 static bool poll(struct lcore *lcore)
 {
+	meter_enter(&lcore->meter, STAGE_RING);
 	bool active = poll_messages(lcore);
 
 	active |= poll_handover(lcore);
@@ -353,6 +374,7 @@ int lcore_main(void *context)
 	int order;
 
 	idle_init(&idle, shared->idle);
+	meter_start(&lcore->meter, rte_get_tsc_hz());
 	rcu_register_thread();
 	worker_set_map(lcore->worker, rcu_dereference(shared->map));
 	if (lcore->resume)
@@ -361,11 +383,14 @@ int lcore_main(void *context)
 	while ((order = atomic_load_explicit(&shared->order, memory_order_acquire)) != LCORE_STOP) {
 		worker_set_map(lcore->worker, rcu_dereference(shared->map));
 		lcore->worker->draining = order == LCORE_DRAIN;
+		meter_enter(&lcore->meter, STAGE_SEAL);
 		bool active = worker_turn(lcore->worker);
 		active |= poll(lcore);
+		meter_enter(&lcore->meter, STAGE_TX);
 		active |= tx_flush(lcore);
 		rcu_quiescent_state();
 
+		meter_turn(&lcore->meter, active);
 		lcore->counts.loops++;
 		if (active) {
 			idle_end(&idle);

@@ -35,12 +35,14 @@
 #include <rte_ring.h>
 
 #include "engine/config.h"
+#include "engine/meter.h"
 #include "engine/slot_map.h"
 #include "engine/worker.h"
 #include "net/port.h"
 
 /* Frames, mbufs and messages taken at once. */
 #define LCORE_BURST 32
+_Static_assert(LCORE_BURST <= METER_BURST_MAX, "every burst has its counter");
 
 /* Bursts that are taken from the port, or from another lcore, in one loop; datagrams served in it. */
 #define LCORE_PORT_BURSTS 8
@@ -109,6 +111,7 @@ struct lcore {
 	uint32_t records_of[LCORE_SOURCES]; /* of these, by source */
 	uint16_t in_hand[LCORE_SOURCES];    /* of these, by source */
 	struct lcore_counts counts;
+	struct meter meter;
 
 	/* Draining and nothing in hand. Writer: the lcore. Reader: the main thread. */
 	alignas(CACHE_LINE) _Atomic bool idle;

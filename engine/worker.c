@@ -136,6 +136,7 @@ static void replies_release(struct worker *worker, uint64_t committed)
 		while (index != WORKER_NONE) {
 			struct worker_request *request = &worker->requests[index];
 			index = request->next;
+			worker->counts.released++;
 			request_reply(worker, request);
 		}
 	}
@@ -206,10 +207,12 @@ static void batch_flush(struct worker *worker, struct worker_batch *batch)
 
 	if (batch->count == 0)
 		return;
+	enum stage before = meter_enter(worker->config.meter, STAGE_APPLY);
 	burst_begin(worker, batch->shard, &burst);
 	shard_apply(batch->shard, batch->inputs, batch->count, &burst.effects);
 	batch->count = 0;
 	burst_hand_over(worker, batch->shard, &burst);
+	meter_enter(worker->config.meter, before);
 }
 
 static struct shard_input *batch_next(struct worker *worker, struct worker_batch *batch)

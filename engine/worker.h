@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "engine/epoch.h"
+#include "engine/meter.h"
 #include "engine/slot_map.h"
 #include "net/wire.h"
 #include "shard/shard.h"
@@ -68,6 +69,7 @@ struct worker_config {
 	struct worker_sink sink;
 	uint64_t log_id;       /* for INFO */
 	uint16_t datagram_max; /* for INFO: largest UDP payload of the port */
+	struct meter *meter;   /* the caller's, told when shards are at work; NULL: none */
 };
 
 /* Counters of what a worker refuses or drops; written by the worker, read by telemetry. */
@@ -81,6 +83,7 @@ struct worker_counts {
 	uint64_t epochs_entered; /* sealed the one before */
 	uint64_t caught_up;	 /* entered an epoch because a message came from it */
 	uint64_t held;		 /* replies that had to wait for a commit */
+	uint64_t released;	 /* of these, replies whose commit came */
 };
 
 /* Inputs on their way to one shard. */

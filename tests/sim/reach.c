@@ -61,6 +61,7 @@ static const char *const worker_rows[] = {
     "epoch sealed",
     "caught up with a message's epoch",
     "reply held for its epoch",
+    "held reply released",
 };
 _Static_assert(sizeof(worker_rows) / sizeof(worker_rows[0]) ==
 		   sizeof(struct worker_counts) / sizeof(uint64_t),
