@@ -44,5 +44,6 @@ enum exit_code command_ping(const struct command *command, int argc, char **argv
 enum exit_code command_account(const struct command *command, int argc, char **argv);
 enum exit_code command_transfer(const struct command *command, int argc, char **argv);
 enum exit_code command_import(const struct command *command, int argc, char **argv);
+enum exit_code command_top(const struct command *command, int argc, char **argv);
 
 #endif

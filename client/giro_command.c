@@ -24,6 +24,7 @@ static const char help[] =
     "  transfer DEBIT CREDIT AMOUNT --ledger N [--code N] [--id ID]\n"
     "  transfer show ID DEBIT          outcome of a transfer of the last while\n"
     "  import ACCOUNTS.csv TRANSFERS.csv\n"
+    "  top                             what the engine on this machine does, live\n"
     "\n"
     "Options:\n"
     "  -s, --server HOST[:PORT]  the engine: UDP port of its first shard\n"
@@ -46,7 +47,7 @@ static const struct {
 	enum exit_code (*run)(const struct command *command, int argc, char **argv);
 } commands[] = {
     {"info", command_info},	    {"ping", command_ping},	{"account", command_account},
-    {"transfer", command_transfer}, {"import", command_import},
+    {"transfer", command_transfer}, {"import", command_import}, {"top", command_top},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -389,6 +389,9 @@ int engine_start(struct engine *engine, const struct engine_config *config,
 			return -1;
 	}
 	count_from_here(engine);
+	log_meter_start(&engine->log_meter, &engine->recovery.writer, rte_get_tsc_hz());
+	if (telemetry_open(engine) != 0)
+		LOG_WARNING("EAL takes no more telemetry commands: some of /giro/* are missing");
 	return 0;
 }
 
@@ -486,9 +489,6 @@ int engine_run(struct engine *engine, const volatile int *stop)
 	int result = 0;
 
 	idle_init(&engine->idle, engine->config.idle);
-	log_meter_start(&engine->log_meter, &engine->recovery.writer, rte_get_tsc_hz());
-	if (telemetry_open(engine) != 0)
-		LOG_WARNING("EAL takes no more telemetry commands: some of /giro/* are missing");
 	for (uint32_t w = 0; w < engine->workers; w++)
 		CHECK(rte_eal_remote_launch(lcore_main, &engine->lcores[w], engine->lcores[w].id) ==
 		      0);

@@ -239,7 +239,8 @@ static void answer_worker(struct rte_tel_data *data, uint32_t index)
 	put(data, "requests_max", worker->config.requests);
 	uint64_t released = READ(worker->counts.released);
 	put(data, "held", READ(worker->counts.held) - released);
-	put(data, "tx_waiting", (uint32_t)(READ(lcore->tx_tail) - READ(lcore->tx_head)));
+	uint32_t tx_head = READ(lcore->tx_head);
+	put(data, "tx_waiting", READ(lcore->tx_tail) - tx_head);
 	put_rings(data, index);
 	for (uint32_t i = 1; bursts != NULL && i <= METER_BURST_MAX; i++)
 		rte_tel_data_add_array_u64(bursts, READ(lcore->meter.bursts[i]));

@@ -20,8 +20,8 @@
 
 #include "engine/engine.h"
 
-/* Answers for `engine` from now on, once engine_start() is through. Main thread. Returns 0, or -1
- * when EAL takes no more commands. */
+/* Answers for `engine` from now on; all of it is made, its workers need not run yet. Main thread.
+ * Returns 0, or -1 when EAL takes no more commands. */
 int telemetry_open(const struct engine *engine);
 
 /* Answers nothing more. Waits for an answer that is being made, so that the engine can be taken
