@@ -5,12 +5,13 @@
 A test is a function test_* of a file test_*.py beside this one. It takes one argument: `row`, a
 context manager that names one case within it, prints its PASS or FAIL line and lets the test go on
 after a failure. What a test does outside of any row is a case of its own, named like the function.
-PATTERN selects tests whose "file.function" holds it.
+PATTERN selects tests whose "file.function" holds it. GIRO_TESTS names another folder of such files.
 """
 
 import contextlib
 import importlib
 import inspect
+import os
 import pathlib
 import signal
 import sys
@@ -85,7 +86,10 @@ def main(arguments):
         sys.exit("the network is made by scripts/test; run: scripts/test e2e [PATTERN]")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed = total = 0
-    for file in sorted(pathlib.Path(__file__).parent.glob("test_*.py")):
+    here = pathlib.Path(__file__).parent
+    folder = pathlib.Path(os.environ.get("GIRO_TESTS", here))
+    sys.path.append(str(folder))
+    for file in sorted(folder.glob("test_*.py")):
         module = importlib.import_module(file.stem)
         for name, function in inspect.getmembers(module, inspect.isfunction):
             full = f"{file.stem[5:]}.{name[5:]}"
