@@ -21,7 +21,7 @@ def lcores(shards):
     return ",".join([f"0@{cpus[-1]}", *workers, f"{shards + 1}@{cpus[-1]}"])
 
 
-def wire(shards, accounts, seconds, **options):
+def wire(shards, accounts, seconds, program=None, **options):
     chosen = ground.settings(shards, 1500, accounts, ids_per_second=3000000)
     chosen |= {"shard_window_s": 8, "shard_accounts": int(accounts * 1.1) // shards + 2000,
                "shard_rows": 16384}
@@ -33,7 +33,7 @@ def wire(shards, accounts, seconds, **options):
         words = [word for option, value in options.items()
                  for word in (f"--{option.replace('_', '-')}", value)]
         return ground.run_json(
-            ground.PROGRAMS / "giro-bench-wire", "--config", config, "--accounts", accounts,
+            program or ground.PROGRAMS / "giro-bench-wire", "--config", config, "--accounts", accounts,
             "--seconds", seconds, "--json", "{json}", *words, "--", "--lcores", lcores(shards),
             "--iova-mode=va", "--in-memory", "--no-pci", f"--file-prefix={network.NAME}-wire")
 
