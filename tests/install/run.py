@@ -17,8 +17,9 @@ import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GIRO_BUILD", ROOT / "build"))
-PAGES = {"giro": 1, "giro-bench": 1, "giro-replay": 1, "giro-engine": 8, "libgiro": 3}
-COMMANDS = ("info", "ping", "account", "transfer", "import")  # of giro, each with --help
+PAGES = {"giro": 1, "giro-bench": 1, "giro-replay": 1, "giro-engine": 8,
+         "giro-exporter": 8, "libgiro": 3}
+COMMANDS = ("info", "ping", "account", "transfer", "import", "top")  # of giro, each with --help
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 
@@ -91,7 +92,7 @@ def test_files(installed):
     wanted = {f"{library}/{name}" for name in (
         "libgiro.a", "libgiro.so", "libgiro.so.1", "libgiro.so.1.0.0", "pkgconfig/giro.pc")}
     wanted |= {f"{prefix}/bin/{name}" for name in ("giro", "giro-bench", "giro-engine",
-                                                   "giro-replay")}
+                                                   "giro-exporter", "giro-replay")}
     wanted |= {f"{prefix}/share/man/man{section}/{name}.{section}"
                for name, section in PAGES.items()}
     wanted |= {f"{prefix}/{name}" for name in (
