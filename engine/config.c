@@ -10,37 +10,18 @@
 
 #include <rte_cfgfile.h>
 
+#include "engine/config_keys.h"
 #include "engine/epoch.h"
 #include "engine/log_writer.h"
 #include "engine/worker.h"
 #include "net/frame.h"
 #include "wal/writer.h"
 
-enum key_type {
-	KEY_TEXT,
-	KEY_ADDRESS,
-	KEY_IDLE,
-	KEY_NUMBER,
-};
-
-struct key {
-	const char *section;
-	const char *name;
-	enum key_type type;
-	size_t offset;	/* in struct engine_config */
-	size_t size;	/* of a number's field */
-	uint64_t scale; /* the field holds value * scale */
-	uint64_t min;
-	uint64_t max;
-	const char *value; /* default; NULL: the key must be given */
-	const char *text;
-};
-
 #define FIELD(field) \
 	offsetof(struct engine_config, field), sizeof(((struct engine_config *)0)->field)
 #define NO_RANGE 0, 0, 0
 
-static const struct key keys[] = {
+const struct config_key config_keys[] = {
     {"port", "device", KEY_TEXT, FIELD(device), NO_RANGE, "",
      "Ethernet device: an ethdev name or PCI address; empty: the first that EAL found"},
     {"port", "address", KEY_ADDRESS, FIELD(address), NO_RANGE, NULL,
@@ -82,8 +63,16 @@ static const struct key keys[] = {
      "epochs between the open and the durable one"},
     {"log", "writes", KEY_NUMBER, FIELD(writes), 1, 1, WAL_BLOCKS_IN_FLIGHT_MAX, "2",
      "log blocks in flight to the disk"},
+    {"clients", "records_per_second", KEY_NUMBER, FIELD(clients.records_per_second), 1, 0,
+     CLIENT_RATE_MAX, "0",
+     "records a second from one address to one worker, more are answered BUSY; 0: no limit"},
+    {"clients", "burst_ms", KEY_NUMBER, FIELD(clients.burst_ms), 1, 1, CLIENT_BURST_MS_MAX, "100",
+     "how long a client may have saved up for, milliseconds of records_per_second"},
 };
-#define KEYS (sizeof(keys) / sizeof(keys[0]))
+#define KEYS (sizeof(config_keys) / sizeof(config_keys[0]))
+_Static_assert(KEYS <= CONFIG_KEYS_MAX, "every key has its origin");
+
+const size_t config_key_count = KEYS;
 
 static const char *const idle_names[] = {
     [IDLE_POLL] = "poll",
@@ -98,7 +87,8 @@ const char *config_idle_name(enum idle_policy idle)
 
 /* Setting one key. Each returns NULL or what the value should have been. */
 
-static const char *set_text(struct engine_config *config, const struct key *key, const char *value)
+static const char *set_text(struct engine_config *config, const struct config_key *key,
+			    const char *value)
 {
 	/* One that fills rte_cfgfile's room may have been cut by it. */
 	_Static_assert(CONFIG_TEXT_MAX <= CFG_VALUE_LEN, "so long a value is cut");
@@ -138,7 +128,7 @@ static const char *set_idle(struct engine_config *config, const char *value)
 	return "poll, yield or sleep";
 }
 
-static const char *set_number(struct engine_config *config, const struct key *key,
+static const char *set_number(struct engine_config *config, const struct config_key *key,
 			      const char *value)
 {
 	static char wanted[96];
@@ -159,7 +149,8 @@ static const char *set_number(struct engine_config *config, const struct key *ke
 	return NULL;
 }
 
-static const char *set_key(struct engine_config *config, const struct key *key, const char *value)
+static const char *set_key(struct engine_config *config, const struct config_key *key,
+			   const char *value)
 {
 	switch (key->type) {
 	case KEY_TEXT:
@@ -196,19 +187,20 @@ static const char *check_whole(const struct engine_config *config)
 	return NULL;
 }
 
-static const struct key *find_key(const char *section, const char *name)
+int config_key_find(const char *section, const char *name)
 {
 	for (size_t i = 0; i < KEYS; i++) {
-		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
-			return &keys[i];
+		if (strcmp(config_keys[i].section, section) == 0 &&
+		    strcmp(config_keys[i].name, name) == 0)
+			return (int)i;
 	}
-	return NULL;
+	return -1;
 }
 
 static bool is_section(const char *section)
 {
 	for (size_t i = 0; i < KEYS; i++) {
-		if (strcmp(keys[i].section, section) == 0)
+		if (strcmp(config_keys[i].section, section) == 0)
 			return true;
 	}
 	return false;
@@ -219,7 +211,7 @@ static bool is_section(const char *section)
 static const char *entry_fault(const char *section, const struct rte_cfgfile_entry *entries,
 			       int index)
 {
-	if (find_key(section, entries[index].name) == NULL)
+	if (config_key_find(section, entries[index].name) < 0)
 		return "unknown key";
 	for (int i = 0; i < index; i++) {
 		if (strcmp(entries[i].name, entries[index].name) == 0)
@@ -257,42 +249,169 @@ static int refuse_unknown(struct rte_cfgfile *file, const char *path, char error
 	return 0;
 }
 
-static int set_all(struct engine_config *config, struct rte_cfgfile *file, const char *path,
+/* Where a value stands, for people: the file and its line, or the command line. */
+static void place_of(char text[CONFIG_TEXT_MAX], const struct config_input *input,
+		     const struct config_origins *origins, size_t key)
+{
+	if (origins->key[key].source == CONFIG_COMMAND_LINE)
+		snprintf(text, CONFIG_TEXT_MAX, "%.200s, --set", input->path);
+	else if (origins->key[key].source == CONFIG_FILE)
+		snprintf(text, CONFIG_TEXT_MAX, "%.200s:%u", input->path, origins->key[key].line);
+	else
+		snprintf(text, CONFIG_TEXT_MAX, "%.200s", input->path);
+}
+
+/* The value that the command line gives `key`, or NULL. The last one counts. */
+static const char *setting_of(const struct config_input *input, const struct config_key *key)
+{
+	size_t section = strlen(key->section);
+	size_t name = strlen(key->name);
+
+	for (unsigned i = input->setting_count; i-- > 0;) {
+		const char *text = input->settings[i];
+		if (strncmp(text, key->section, section) == 0 && text[section] == '.' &&
+		    strncmp(text + section + 1, key->name, name) == 0 &&
+		    text[section + 1 + name] == '=')
+			return text + section + 1 + name + 1;
+	}
+	return NULL;
+}
+
+static int refuse_settings(const struct config_input *input, char error[CONFIG_ERROR_MAX])
+{
+	for (unsigned i = 0; i < input->setting_count; i++) {
+		bool known = false;
+		for (size_t k = 0; k < KEYS && !known; k++) {
+			const struct config_input one = {.settings = {input->settings[i]},
+							 .setting_count = 1};
+			known = setting_of(&one, &config_keys[k]) != NULL;
+		}
+		if (known)
+			continue;
+		snprintf(error, CONFIG_ERROR_MAX,
+			 "--set %.200s is not section.key=value with a key of the configuration; "
+			 "--sample-config shows them all",
+			 input->settings[i]);
+		return -1;
+	}
+	return 0;
+}
+
+static int set_all(struct engine_config *config, struct config_origins *origins,
+		   const struct config_input *input, struct rte_cfgfile *file,
 		   char error[CONFIG_ERROR_MAX])
 {
+	char place[CONFIG_TEXT_MAX];
+
 	for (size_t i = 0; i < KEYS; i++) {
-		const struct key *key = &keys[i];
-		const char *value = rte_cfgfile_get_entry(file, key->section, key->name);
-		if (value == NULL)
+		const struct config_key *key = &config_keys[i];
+		const char *value = setting_of(input, key);
+		if (value != NULL)
+			origins->key[i].source = CONFIG_COMMAND_LINE;
+		else if ((value = rte_cfgfile_get_entry(file, key->section, key->name)) != NULL)
+			origins->key[i].source = CONFIG_FILE;
+		else
 			value = key->value;
+		place_of(place, input, origins, i);
 		if (value == NULL) {
-			snprintf(error, CONFIG_ERROR_MAX, "%s: [%s] must have '%s': %s", path,
+			snprintf(error, CONFIG_ERROR_MAX, "%s: [%s] must have '%s': %s", place,
 				 key->section, key->name, key->text);
 			return -1;
 		}
 		const char *wanted = set_key(config, key, value);
 		if (wanted != NULL) {
-			snprintf(error, CONFIG_ERROR_MAX, "%s: [%s] %s must be %s, not '%s'", path,
-				 key->section, key->name, wanted, value);
+			snprintf(error, CONFIG_ERROR_MAX, "%s: [%s] %s must be %s, not '%.100s'",
+				 place, key->section, key->name, wanted, value);
 			return -1;
 		}
 	}
 	return 0;
 }
 
-/* Refuses a line that is neither a section nor key=value nor a comment: rte_cfgfile passes it over.
- */
-static int refuse_lines(FILE *file, const char *path, char error[CONFIG_ERROR_MAX])
+/* The word at `text`, up to any of `end`, without the blanks around it. */
+static void cut_word(char *word, size_t capacity, const char *text, const char *end)
+{
+	text += strspn(text, " \t");
+	size_t length = strcspn(text, end);
+	while (length > 0 && strchr(" \t\r\n", text[length - 1]) != NULL)
+		length--;
+	snprintf(word, capacity, "%.*s", (int)length, text);
+}
+
+/* Notes the line of each key. Refuses a line that is neither a section nor key=value nor a comment:
+ * rte_cfgfile passes it over. */
+static int read_lines(FILE *file, struct config_origins *origins, const char *path,
+		      char error[CONFIG_ERROR_MAX])
 {
 	char line[CFG_NAME_LEN + CFG_VALUE_LEN + 4]; /* rte_cfgfile takes no longer ones */
+	char section[CFG_NAME_LEN] = "";
+	char name[CFG_NAME_LEN];
 
 	for (unsigned number = 1; fgets(line, sizeof(line), file) != NULL; number++) {
 		const char *text = line + strspn(line, " \t\r\n");
-		if (*text == '\0' || *text == '#' || *text == '[' ||
-		    strcspn(text, "=") < strcspn(text, "#"))
+		if (*text == '\0' || *text == '#')
 			continue;
-		snprintf(error, CONFIG_ERROR_MAX, "%s: line %u is neither [section] nor key=value",
-			 path, number);
+		if (*text == '[') {
+			cut_word(section, sizeof(section), text + 1, "]#");
+			continue;
+		}
+		if (strcspn(text, "=") >= strcspn(text, "#")) {
+			snprintf(error, CONFIG_ERROR_MAX,
+				 "%s: line %u is neither [section] nor key=value", path, number);
+			return -1;
+		}
+		cut_word(name, sizeof(name), text, "=");
+		int key = config_key_find(section, name);
+		if (key >= 0)
+			origins->key[key].line = number;
+	}
+	return 0;
+}
+
+/* rte_cfgfile tells a missing file from a bad line only in its own log. */
+static int read_file(struct rte_cfgfile **file, struct config_origins *origins, const char *path,
+		     char error[CONFIG_ERROR_MAX])
+{
+	struct rte_cfgfile_parameters parameters = {.comment_character = '#'};
+
+	FILE *readable = fopen(path, "r");
+	if (readable == NULL) {
+		snprintf(error, CONFIG_ERROR_MAX, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	int result = read_lines(readable, origins, path, error);
+	fclose(readable);
+	if (result != 0)
+		return result;
+	*file = rte_cfgfile_load_with_params(path, CFG_FLAG_EMPTY_VALUES, &parameters);
+	if (*file == NULL) {
+		snprintf(error, CONFIG_ERROR_MAX,
+			 "%s: not an ini file of [section] and key=value lines ('#' comments)",
+			 path);
+		return -1;
+	}
+	return 0;
+}
+
+int config_read(struct engine_config *config, struct config_origins *origins,
+		const struct config_input *input, char error[CONFIG_ERROR_MAX])
+{
+	struct rte_cfgfile *file;
+
+	*config = (struct engine_config){0};
+	*origins = (struct config_origins){0};
+	if (refuse_settings(input, error) != 0 ||
+	    read_file(&file, origins, input->path, error) != 0)
+		return -1;
+	int result = refuse_unknown(file, input->path, error);
+	if (result == 0)
+		result = set_all(config, origins, input, file, error);
+	rte_cfgfile_close(file);
+	if (result != 0)
+		return result;
+	const char *fault = check_whole(config);
+	if (fault != NULL) {
+		snprintf(error, CONFIG_ERROR_MAX, "%s: %s", input->path, fault);
 		return -1;
 	}
 	return 0;
@@ -300,55 +419,8 @@ static int refuse_lines(FILE *file, const char *path, char error[CONFIG_ERROR_MA
 
 int config_load(struct engine_config *config, const char *path, char error[CONFIG_ERROR_MAX])
 {
-	struct rte_cfgfile_parameters parameters = {.comment_character = '#'};
+	const struct config_input input = {.path = path};
+	struct config_origins origins;
 
-	*config = (struct engine_config){0};
-	/* rte_cfgfile tells a missing file from a bad line only in its own log. */
-	FILE *readable = fopen(path, "r");
-	if (readable == NULL) {
-		snprintf(error, CONFIG_ERROR_MAX, "%s: %s", path, strerror(errno));
-		return -1;
-	}
-	int result = refuse_lines(readable, path, error);
-	fclose(readable);
-	if (result != 0)
-		return result;
-	struct rte_cfgfile *file =
-	    rte_cfgfile_load_with_params(path, CFG_FLAG_EMPTY_VALUES, &parameters);
-	if (file == NULL) {
-		snprintf(error, CONFIG_ERROR_MAX,
-			 "%s: not an ini file of [section] and key=value lines ('#' comments)",
-			 path);
-		return -1;
-	}
-	result = refuse_unknown(file, path, error);
-	if (result == 0)
-		result = set_all(config, file, path, error);
-	rte_cfgfile_close(file);
-	if (result != 0)
-		return result;
-	const char *fault = check_whole(config);
-	if (fault != NULL) {
-		snprintf(error, CONFIG_ERROR_MAX, "%s: %s", path, fault);
-		return -1;
-	}
-	return 0;
-}
-
-void config_print_sample(FILE *out)
-{
-	const char *section = "";
-
-	fprintf(out, "# giro-engine configuration: every key with its default.\n");
-	for (size_t i = 0; i < KEYS; i++) {
-		const struct key *key = &keys[i];
-		if (strcmp(section, key->section) != 0)
-			fprintf(out, "\n[%s]\n", key->section);
-		section = key->section;
-		fprintf(out, "# %s", key->text);
-		if (key->type == KEY_NUMBER)
-			fprintf(out, " (%" PRIu64 "..%" PRIu64 ")", key->min, key->max);
-		fprintf(out, "\n%s%s=%s\n", key->value == NULL ? "# required: " : "", key->name,
-			key->value == NULL ? "" : key->value);
-	}
+	return config_read(config, &origins, &input, error);
 }

@@ -167,5 +167,11 @@ void engine_report(const struct engine *engine, FILE *out)
 		datagrams, replies, done, wal->counts.blocks,
 		wal->counts.blocks > 0 ? wal->counts.bytes / wal->counts.blocks : 0);
 	report_frames(engine, out);
+	for (uint32_t w = 0; w < engine->workers; w++) {
+		if (engine->lcores[w].clients->refused > 0)
+			fprintf(out,
+				"refused: %" PRIu64 " datagrams: over the limit of their client\n",
+				engine->lcores[w].clients->refused);
+	}
 	fflush(out);
 }

@@ -109,7 +109,8 @@ static void size_memory(struct engine *engine)
 	memory->log_buffers =
 	    epoch_clock_bytes(config->limits.shards, config->epochs, config->section_bytes);
 	for (uint32_t w = 0; w < engine->workers; w++)
-		memory->workers += worker_bytes(worker_shards(engine, w), config->requests);
+		memory->workers += worker_bytes(worker_shards(engine, w), config->requests) +
+				   sizeof(struct client_table);
 	for (uint32_t from = 0; from < engine->workers; from++) {
 		for (uint32_t to = 0; to < engine->workers; to++)
 			memory->rings += (uint64_t)message_ring_size(engine, from, to) *
@@ -226,7 +227,8 @@ static int make_worker(struct engine *engine, uint32_t index, char error[ENGINE_
 	lcore->tx = take("a transmit ring", tx_entries * sizeof(lcore->tx[0]), lcore->id, error);
 	lcore->waiting =
 	    take("a ring of requests", tx_entries * sizeof(lcore->waiting[0]), lcore->id, error);
-	if (memory == NULL || lcore->tx == NULL || lcore->waiting == NULL)
+	lcore->clients = take("client rates", sizeof(*lcore->clients), lcore->id, error);
+	if (memory == NULL || lcore->tx == NULL || lcore->waiting == NULL || lcore->clients == NULL)
 		return -1;
 	lcore->tx_mask = tx_entries - 1;
 	lcore->requests = config->requests;

@@ -2,6 +2,7 @@
 #include "engine/lcore.h"
 
 #include <string.h>
+#include <time.h>
 
 #include <rte_cycles.h>
 #include <rte_prefetch.h>
@@ -182,6 +183,35 @@ static bool serve_waiting(struct lcore *lcore)
 	return true;
 }
 
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Answers in place a datagram of a client that is over its limit. */
+static bool refuse_over_limit(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	const struct client_limits *limits = rcu_dereference(lcore->shared->limits);
+	uint8_t *payload = net_port_payload(mbuf, &packet_of(mbuf)->frame);
+	uint16_t retry_after_ms;
+	struct wire_header header;
+
+	if (limits->records_per_second == 0)
+		return false;
+	memcpy(&header, payload, sizeof(header));
+	if (client_table_admit(lcore->clients, limits,
+			       net_port_source(mbuf, &packet_of(mbuf)->frame), header.count,
+			       monotonic_ns(), &retry_after_ms))
+		return false;
+	reply(
+	    lcore, mbuf,
+	    wire_seal_reply(payload, 0, STATUS_BUSY, retry_after_ms, lcore->worker->map->version));
+	return true;
+}
+
 static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 {
 	struct packet *packet = packet_of(mbuf);
@@ -206,6 +236,8 @@ static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 		break;
 	}
 	packet->shard = (uint8_t)shard;
+	if (refuse_over_limit(lcore, mbuf))
+		return;
 	packet->source = source_of(mbuf, &packet->frame);
 	uint32_t owner = map->worker[shard];
 	if (owner == lcore->index) {

@@ -34,6 +34,7 @@
 
 #include <rte_ring.h>
 
+#include "engine/client_rate.h"
 #include "engine/config.h"
 #include "engine/meter.h"
 #include "engine/slot_map.h"
@@ -66,6 +67,7 @@ enum lcore_order {
 
 struct lcore_shared {
 	struct slot_map *map; /* RCU: rcu_dereference() by workers, replaced by the main thread */
+	struct client_limits *limits; /* RCU: likewise, by the control thread */
 	struct net_port *port;
 	enum idle_policy idle;
 	uint32_t workers;
@@ -89,6 +91,7 @@ struct lcore_counts {
 struct lcore {
 	struct lcore_shared *shared;
 	struct worker *worker;
+	struct client_table *clients;
 	uint32_t index; /* of the worker */
 	unsigned id;	/* EAL's lcore */
 	bool has_queue; /* polls and feeds port queue `index` */

@@ -3,12 +3,14 @@
  * giro-engine: moves money.
  */
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
 
+#include "engine/control.h"
 #include "engine/engine.h"
 #include "engine/log.h"
 
@@ -17,7 +19,8 @@ int engine_log_type;
 static volatile int stop_requested;
 
 static const char usage[] =
-    "usage: giro-engine --config FILE [-- EAL arguments]\n"
+    "usage: giro-engine --config FILE [--set SECTION.KEY=VALUE]... [-- EAL arguments]\n"
+    "       giro-engine --print-config --config FILE [--set ...]\n"
     "       giro-engine --sample-config\n"
     "\n"
     "The main lcore writes the log, every further lcore is a worker. For example\n"
@@ -25,7 +28,11 @@ static const char usage[] =
     "  giro-engine --config giro.ini -- -l 0,1 --iova-mode=va --file-prefix=giro --no-pci\n"
     "              --vdev=net_af_packet0,iface=veth0\n"
     "\n"
+    "  --set            prevails over the file; may be given again and again\n"
+    "  --print-config   shows the effective configuration and the origin of each value\n"
+    "\n"
     "SIGTERM or SIGINT: finishes what is under way, seals and closes the log, exits with 0.\n"
+    "SIGHUP: reads the section [clients] of the configuration again.\n"
     "exit status: 0 stopped cleanly, 1 could not start, 2 usage, 3 the log failed while running\n";
 
 enum exit_status {
@@ -49,27 +56,63 @@ static void catch_signals(void)
 	sigaction(SIGINT, &action, NULL);
 }
 
-/* Splits our arguments from EAL's. Returns the config's path, or NULL. */
-static const char *parse_arguments(int argc, char **argv, int *eal_argc, char **eal_argv)
+enum mode {
+	MODE_RUN,
+	MODE_PRINT_CONFIG,
+};
+
+struct arguments {
+	enum mode mode;
+	struct config_input input;
+	int eal_argc;
+	char **eal_argv;
+};
+
+/* One of our arguments at argv[i]. Returns how many words it took, 0 when it is none. */
+static int parse_argument(struct arguments *arguments, int argc, char **argv, int i)
 {
-	const char *config = NULL;
+	struct config_input *input = &arguments->input;
+
+	if (strcmp(argv[i], "--print-config") == 0) {
+		arguments->mode = MODE_PRINT_CONFIG;
+		return 1;
+	}
+	if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+		input->path = argv[i + 1];
+		return 2;
+	}
+	if (strcmp(argv[i], "--set") == 0 && i + 1 < argc &&
+	    input->setting_count < CONFIG_SETTINGS_MAX) {
+		input->settings[input->setting_count++] = argv[i + 1];
+		return 2;
+	}
+	return 0;
+}
+
+/* Splits our arguments from EAL's. Returns 0, or -1 after saying why. */
+static int parse_arguments(struct arguments *arguments, int argc, char **argv)
+{
 	int i = 1;
 
-	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
-		if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
-			config = argv[++i];
-		} else {
+	while (i < argc && strcmp(argv[i], "--") != 0) {
+		int words = parse_argument(arguments, argc, argv, i);
+		if (words == 0) {
 			fprintf(stderr, "giro-engine: unknown argument '%s'\n", argv[i]);
-			return NULL;
+			return -1;
 		}
+		i += words;
 	}
-	*eal_argc = 0;
-	eal_argv[(*eal_argc)++] = argv[0];
+	arguments->eal_argv = calloc((size_t)argc + 1, sizeof(*arguments->eal_argv));
+	if (arguments->eal_argv == NULL)
+		return -1;
+	arguments->eal_argv[arguments->eal_argc++] = argv[0];
 	for (i++; i < argc; i++)
-		eal_argv[(*eal_argc)++] = argv[i];
-	if (config == NULL)
+		arguments->eal_argv[arguments->eal_argc++] = argv[i];
+	if (arguments->input.path == NULL) {
 		fprintf(stderr, "giro-engine: --config FILE is missing\n");
-	return config;
+		return -1;
+	}
+	return 0;
 }
 
 static void print_error(const char *error)
@@ -77,34 +120,14 @@ static void print_error(const char *error)
 	fprintf(stderr, "giro-engine: %s\n", error);
 }
 
-int main(int argc, char **argv)
+static int run(struct engine *engine, const struct engine_config *config,
+	       const struct arguments *arguments)
 {
-	static struct engine engine;
-	static struct engine_config config;
+	static struct control control;
 	char error[ENGINE_ERROR_MAX];
-	int eal_argc;
 
-	if (argc == 2 && strcmp(argv[1], "--sample-config") == 0) {
-		config_print_sample(stdout);
-		return EXIT_CLEAN;
-	}
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		fputs(usage, stdout);
-		return EXIT_CLEAN;
-	}
-	char **eal_argv = calloc((size_t)argc + 1, sizeof(*eal_argv));
-	if (eal_argv == NULL)
-		return EXIT_START;
-	const char *path = parse_arguments(argc, argv, &eal_argc, eal_argv);
-	if (path == NULL) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
-	if (config_load(&config, path, error) != 0) {
-		print_error(error);
-		return EXIT_START;
-	}
-	if (rte_eal_init(eal_argc, eal_argv) < 0) {
+	control_block_signals();
+	if (rte_eal_init(arguments->eal_argc, arguments->eal_argv) < 0) {
 		snprintf(error, sizeof(error),
 			 "EAL did not start: %s (its own lines above say more; with hugepages "
 			 "missing, reserve some: sysctl vm.nr_hugepages=1024)",
@@ -114,15 +137,52 @@ int main(int argc, char **argv)
 	}
 	engine_log_type = rte_log_register_type_and_pick_level("giro", RTE_LOG_INFO);
 	catch_signals();
-	if (engine_start(&engine, &config, error) != 0) {
+	if (engine_start(engine, config, error) != 0) {
 		print_error(error);
 		rte_eal_cleanup();
 		return EXIT_START;
 	}
-	engine_describe(&engine, stdout);
-	int result = engine_run(&engine, &stop_requested);
-	engine_report(&engine, stdout);
-	engine_close(&engine);
+	control_init(&control, engine, &arguments->input);
+	int failed = control_start(&control);
+	if (failed != 0)
+		LOG_WARNING("no control thread (%s): SIGHUP and trouble go unnoticed",
+			    strerror(-failed));
+	engine_describe(engine, stdout);
+	int result = engine_run(engine, &stop_requested);
+	control_stop(&control);
+	engine_report(engine, stdout);
+	engine_close(engine);
 	rte_eal_cleanup();
 	return result == 0 ? EXIT_CLEAN : EXIT_LOG;
+}
+
+int main(int argc, char **argv)
+{
+	static struct engine engine;
+	static struct engine_config config;
+	struct config_origins origins;
+	struct arguments arguments = {0};
+	char error[ENGINE_ERROR_MAX];
+
+	if (argc == 2 && strcmp(argv[1], "--sample-config") == 0) {
+		config_print_sample(stdout);
+		return EXIT_CLEAN;
+	}
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		fputs(usage, stdout);
+		return EXIT_CLEAN;
+	}
+	if (parse_arguments(&arguments, argc, argv) != 0) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	if (config_read(&config, &origins, &arguments.input, error) != 0) {
+		print_error(error);
+		return EXIT_START;
+	}
+	if (arguments.mode == MODE_PRINT_CONFIG) {
+		config_print_effective(&config, &origins, &arguments.input, stdout);
+		return EXIT_CLEAN;
+	}
+	return run(&engine, &config, &arguments);
 }

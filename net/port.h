@@ -166,12 +166,22 @@ void net_port_reply(const struct net_port *port, struct rte_mbuf *mbuf,
 uint16_t net_port_tx(struct net_port *port, uint16_t queue, struct rte_mbuf **mbufs,
 		     uint16_t count);
 
-/* The frame's first byte and the UDP payload in its mbuf. */
+/* The frame's first byte in its mbuf. */
 static inline uint8_t *net_port_bytes(struct rte_mbuf *mbuf)
 {
 	return rte_pktmbuf_mtod(mbuf, uint8_t *);
 }
 
+/* The IPv4 address that a UDP frame came from, as it stands in the frame. */
+static inline uint32_t net_port_source(struct rte_mbuf *mbuf, const struct net_frame *frame)
+{
+	uint32_t address;
+
+	__builtin_memcpy(&address, net_port_bytes(mbuf) + frame->udp_offset - 8, sizeof(address));
+	return address;
+}
+
+/* The UDP payload in its mbuf. */
 static inline uint8_t *net_port_payload(struct rte_mbuf *mbuf, const struct net_frame *frame)
 {
 	return rte_pktmbuf_mtod_offset(mbuf, uint8_t *, frame->payload_offset);

@@ -59,6 +59,7 @@ Test(config, defaults_stand_where_nothing_is_said)
 	cr_assert_str_eq(config.log_path, "/var/lib/giro");
 	cr_assert(config.segment_bytes == UINT64_C(256) << 20 && config.section_bytes == 1 << 20);
 	cr_assert(config.epochs == 8 && config.writes == 2);
+	cr_assert(config.clients.records_per_second == 0 && config.clients.burst_ms == 100);
 }
 
 Test(config, every_key_arrives_in_its_field)
@@ -70,7 +71,8 @@ Test(config, every_key_arrives_in_its_field)
 		       "[shard]\naccounts=4294967296\nwindow_s=604800\nahead_s=0\n"
 		       "ids_per_second=1\nrows=2\ntry_timeout_ms=0\n"
 		       "[log]\npath=/dev/nvme0n1\nsegment_mib=1048576\nbuffer_kib=64\n"
-		       "epochs=64\nwrites=1\n") == 0,
+		       "epochs=64\nwrites=1\n"
+		       "[clients]\nrecords_per_second=1000000000\nburst_ms=60000\n") == 0,
 		  "%s", error);
 	cr_assert_str_eq(config.device, "net_af_packet0");
 	cr_assert(config.address[0] == 192 && config.address[3] == 7 && config.prefix_bits == 32);
@@ -85,6 +87,8 @@ Test(config, every_key_arrives_in_its_field)
 	cr_assert_str_eq(config.log_path, "/dev/nvme0n1");
 	cr_assert(config.segment_bytes == UINT64_C(1) << 40 && config.section_bytes == 64 << 10);
 	cr_assert(config.epochs == 64 && config.writes == 1);
+	cr_assert(config.clients.records_per_second == 1000000000);
+	cr_assert(config.clients.burst_ms == 60000);
 }
 
 struct good {
@@ -162,6 +166,11 @@ static const struct bad bads[] = {
     {"[port]\naddress=10.77.0.1/24\nudp_port=0\n[log]\npath=/x\n", "[port] udp_port must be"},
     {"[port]\naddress=10.77.0.1/24\nudp_port=65472\n[log]\npath=/x\n",
      "[port] udp_port must be a number in 1..65471"},
+    {REQUIRED "[clients]\nrecords_per_second=1000000001\n", "records_per_second must be"},
+    {REQUIRED "[clients]\nburst_ms=0\n", "[clients] burst_ms must be"},
+    /* where it stands */
+    {REQUIRED "# a comment\n\nwrites=33\n", ":7: [log] writes must be"},
+    {REQUIRED " [engine] # cores\n\tshards = 65\n", ":6: [engine] shards must be"},
     /* addresses */
     {"[port]\naddress=10.77.0.1\n[log]\npath=/x\n", "IPv4 address and prefix"},
     {"[port]\naddress=\n[log]\npath=/x\n", "IPv4 address and prefix"},
@@ -243,4 +252,141 @@ Test(config, sample_is_a_config)
 	cr_assert(memcmp(&sample, &config, sizeof(config)) == 0, "other than the defaults");
 	free(filled);
 	free(text);
+}
+
+/* The command line, origins, the effective configuration. */
+
+static struct config_input input;
+static struct config_origins origins;
+
+static int read_with(const char *text, unsigned count, const char *const *settings)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	cr_assert(fputs(text, file) >= 0 && fclose(file) == 0);
+	input = (struct config_input){.path = path, .setting_count = count};
+	for (unsigned i = 0; i < count; i++)
+		input.settings[i] = settings[i];
+	return config_read(&config, &origins, &input, error);
+}
+
+static char *effective(void)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	cr_assert_not_null(out);
+	config_print_effective(&config, &origins, &input, out);
+	fclose(out);
+	return text;
+}
+
+/* The line of a key in a printed configuration: what it is and where it comes from. */
+static void assert_printed(const char *text, const char *setting, const char *origin)
+{
+	char line[512] = "";
+	const char *at = strstr(text, setting);
+
+	cr_assert(at != NULL && at[-1] == '\n', "no line '%s' in:\n%s", setting, text);
+	snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+	char *comment = strstr(line, " # ");
+	cr_assert(comment != NULL && line[strlen(setting)] == ' ', "%s", line);
+	cr_assert_str_eq(comment + 3, origin, "%s", line);
+}
+
+Test(config, every_value_names_its_origin)
+{
+	static const char *const settings[] = {"log.writes=3", "port.mtu=9000", "log.writes=4"};
+	char at_line[160];
+
+	cr_assert(read_with(REQUIRED "writes=1\nepochs = 16 # many\n[shard]\n\nrows=8\n", 3,
+			    settings) == 0,
+		  "%s", error);
+	cr_assert(config.writes == 4 && config.mtu == 9000 && config.epochs == 16);
+	char *text = effective();
+	assert_printed(text, "writes=4", "command line");
+	assert_printed(text, "mtu=9000", "command line");
+	assert_printed(text, "udp_port=7400", "default");
+	snprintf(at_line, sizeof(at_line), "%s:2", path);
+	assert_printed(text, "address=10.77.0.1/24", at_line);
+	snprintf(at_line, sizeof(at_line), "%s:6", path);
+	assert_printed(text, "epochs=16", at_line);
+	snprintf(at_line, sizeof(at_line), "%s:9", path);
+	assert_printed(text, "rows=8", at_line);
+	free(text);
+}
+
+/* What is printed gives the same configuration again, every key of it. */
+Test(config, the_effective_one_is_a_config)
+{
+	static const char *const settings[] = {"engine.idle=yield", "clients.burst_ms=7"};
+
+	cr_assert(read_with("[port]\ndevice=net_ring0\naddress=10.1.2.3/20\nmtu=9000\n[shard]\n"
+			    "window_s=7\nahead_s=2\ntry_timeout_ms=5\n[log]\npath=/x y\n"
+			    "segment_mib=512\nbuffer_kib=2048\n[engine]\nshards=3\n",
+			    2, settings) == 0,
+		  "%s", error);
+	struct engine_config first = config;
+	char *text = effective();
+	cr_assert(read_with(text, 0, NULL) == 0, "%s\n%s", error, text);
+	cr_assert(memcmp(&first, &config, sizeof(config)) == 0, "%s", text);
+	free(text);
+}
+
+Test(config, bad_settings_are_refused)
+{
+	static const struct bad settings[] = {
+	    {"writes=3", "--set writes=3 is not section.key=value"},
+	    {"log.writes", "--set log.writes is not"},
+	    {"log.write=3", "--set log.write=3 is not"},
+	    {"log.writes =3", "is not section.key=value"},
+	    {"", "--set  is not"},
+	    {"log.writes=33", ", --set: [log] writes must be a number in 1..32, not '33'"},
+	    {"log.writes=", "[log] writes must be"},
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		cr_assert(read_with(REQUIRED, 1, &settings[i].text) == -1, "%s", settings[i].text);
+		cr_assert(strstr(error, settings[i].says) != NULL, "'%s' lacks '%s'", error,
+			  settings[i].says);
+	}
+}
+
+Test(config, a_setting_can_give_a_required_key)
+{
+	static const char *const settings[] = {"log.path=/var/lib/giro=1"};
+
+	cr_assert(read_with("[port]\naddress=10.77.0.1/24\n", 1, settings) == 0, "%s", error);
+	cr_assert_str_eq(config.log_path, "/var/lib/giro=1");
+}
+
+/* Differences. */
+
+static char differences[1024];
+
+static void note(void *context, const char *key, const char *from, const char *to, bool live)
+{
+	size_t used = strlen(differences);
+
+	(void)context;
+	snprintf(differences + used, sizeof(differences) - used, "%s %s->%s %s\n", key, from, to,
+		 live ? "live" : "start");
+}
+
+Test(config, differences_are_told_apart)
+{
+	cr_assert(load(REQUIRED) == 0);
+	struct engine_config before = config;
+	cr_assert_eq(config_differences(&before, &config, note, NULL), 0);
+	cr_assert_str_eq(differences, "");
+	cr_assert(load("[port]\naddress=10.77.0.2/24\n[log]\npath=/var/lib/giro\n[shard]\n"
+		       "window_s=61\n[clients]\nburst_ms=5\nrecords_per_second=9\n") == 0,
+		  "%s", error);
+	cr_assert_eq(config_differences(&before, &config, note, NULL), 4);
+	cr_assert_str_eq(differences, "[port] address 10.77.0.1/24->10.77.0.2/24 start\n"
+				      "[shard] window_s 60->61 start\n"
+				      "[clients] records_per_second 0->9 live\n"
+				      "[clients] burst_ms 100->5 live\n");
 }
