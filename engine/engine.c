@@ -123,6 +123,17 @@ static void size_memory(struct engine *engine)
 	memory->available = memory_available();
 }
 
+uint64_t engine_memory_needed(const struct engine_config *config, uint32_t workers)
+{
+	static struct engine plan;
+
+	plan.config = *config;
+	plan.workers = RTE_MIN(workers, config->limits.shards);
+	plan.mbufs = mbuf_count(&plan);
+	size_memory(&plan);
+	return plan.memory.needed;
+}
+
 static int check_memory(const struct engine *engine, char error[ENGINE_ERROR_MAX])
 {
 	const struct engine_memory *memory = &engine->memory;

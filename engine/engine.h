@@ -51,6 +51,9 @@ struct engine {
 	uint32_t mbufs;
 };
 
+/* What an engine with these many workers would ask memory for, bytes. */
+uint64_t engine_memory_needed(const struct engine_config *config, uint32_t workers);
+
 /* Sizes, allocates, opens the port, recovers the log, makes the workers. Returns 0, or -1 with
  * lines for people in `error`; the process is then to exit, which frees what was taken. Blocks. */
 int engine_start(struct engine *engine, const struct engine_config *config,

@@ -10,6 +10,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 
+#include "engine/check.h"
 #include "engine/control.h"
 #include "engine/engine.h"
 #include "engine/log.h"
@@ -20,6 +21,7 @@ static volatile int stop_requested;
 
 static const char usage[] =
     "usage: giro-engine --config FILE [--set SECTION.KEY=VALUE]... [-- EAL arguments]\n"
+    "       giro-engine --check [--tune] [--config FILE [--set ...]] [-- EAL arguments]\n"
     "       giro-engine --print-config --config FILE [--set ...]\n"
     "       giro-engine --sample-config\n"
     "\n"
@@ -30,6 +32,13 @@ static const char usage[] =
     "\n"
     "  --set            prevails over the file; may be given again and again\n"
     "  --print-config   shows the effective configuration and the origin of each value\n"
+    "  --check          looks at this machine, the configuration and the device and says what "
+    "would\n"
+    "                   slow the engine down or keep it from starting; exit status: 0 all is "
+    "well,\n"
+    "                   1 warnings, 2 failures. Writes nothing but a file of its own in the log's\n"
+    "                   directory, which it removes\n"
+    "  --tune           with --check: prints the commands that would mend it; runs none of them\n"
     "\n"
     "SIGTERM or SIGINT: finishes what is under way, seals and closes the log, exits with 0.\n"
     "SIGHUP: reads the section [clients] of the configuration again.\n"
@@ -58,11 +67,13 @@ static void catch_signals(void)
 
 enum mode {
 	MODE_RUN,
+	MODE_CHECK,
 	MODE_PRINT_CONFIG,
 };
 
 struct arguments {
 	enum mode mode;
+	bool tune;
 	struct config_input input;
 	int eal_argc;
 	char **eal_argv;
@@ -73,8 +84,16 @@ static int parse_argument(struct arguments *arguments, int argc, char **argv, in
 {
 	struct config_input *input = &arguments->input;
 
+	if (strcmp(argv[i], "--check") == 0) {
+		arguments->mode = MODE_CHECK;
+		return 1;
+	}
 	if (strcmp(argv[i], "--print-config") == 0) {
 		arguments->mode = MODE_PRINT_CONFIG;
+		return 1;
+	}
+	if (strcmp(argv[i], "--tune") == 0) {
+		arguments->tune = true;
 		return 1;
 	}
 	if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
@@ -108,8 +127,12 @@ static int parse_arguments(struct arguments *arguments, int argc, char **argv)
 	arguments->eal_argv[arguments->eal_argc++] = argv[0];
 	for (i++; i < argc; i++)
 		arguments->eal_argv[arguments->eal_argc++] = argv[i];
-	if (arguments->input.path == NULL) {
+	if (arguments->input.path == NULL && arguments->mode != MODE_CHECK) {
 		fprintf(stderr, "giro-engine: --config FILE is missing\n");
+		return -1;
+	}
+	if (arguments->tune && arguments->mode != MODE_CHECK) {
+		fprintf(stderr, "giro-engine: --tune goes with --check\n");
 		return -1;
 	}
 	return 0;
@@ -176,6 +199,9 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
+	if (arguments.mode == MODE_CHECK)
+		return check_run(&arguments.input, arguments.tune, arguments.eal_argc,
+				 arguments.eal_argv, stdout);
 	if (config_read(&config, &origins, &arguments.input, error) != 0) {
 		print_error(error);
 		return EXIT_START;
