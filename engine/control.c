@@ -77,14 +77,6 @@ static uint64_t clock_ms(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static bool link_is_up(const struct net_port *port)
-{
-	struct rte_eth_link link;
-
-	/* A driver without link state is as good as up. */
-	return rte_eth_link_get_nowait(port->id, &link) != 0 || link.link_status == RTE_ETH_LINK_UP;
-}
-
 static struct watch_sample take_sample(const struct control *control)
 {
 	const struct epoch_clock *clock = &control->engine->clock;
@@ -96,7 +88,7 @@ static struct watch_sample take_sample(const struct control *control)
 	    .sealed = epoch_sealed_by_all(clock),
 	    .open = epoch_newest(clock),
 	    .has_space = atomic_load_explicit(&clock->has_space, memory_order_relaxed),
-	    .link_up = link_is_up(&control->engine->port),
+	    .link_up = net_port_link_is_up(&control->engine->port),
 	};
 }
 

@@ -463,7 +463,8 @@ static int close_log(struct engine *engine)
 	while (epoch_committed(&engine->clock) < last) {
 		int error = log_writer_finish(writer);
 		if (error == 0 && clock_ms(CLOCK_MONOTONIC) > deadline)
-			error = -ENOSPC;
+			error = wal_writer_in_flight(&engine->recovery.writer) > 0 ? -ETIMEDOUT
+										   : -ENOSPC;
 		if (error != 0) {
 			LOG_ERROR("the log was not closed: %s", strerror(-error));
 			return -1;

@@ -2,7 +2,6 @@
 #include "engine/sysfs.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,26 +102,6 @@ bool sysfs_cpus(const char *root, cpu_set_t *cpus, const char *format, ...)
 		return false;
 	}
 	return true;
-}
-
-int64_t sysfs_field(const char *root, const char *path, const char *name, int64_t missing)
-{
-	char file_path[SYSFS_PATH_BYTES];
-	char line[256];
-	int64_t value = missing;
-
-	snprintf(file_path, sizeof(file_path), "%s%s", root, path);
-	FILE *file = fopen(file_path, "re");
-	if (file == NULL)
-		return missing;
-	while (fgets(line, sizeof(line), file) != NULL) {
-		if (strncmp(line, name, strlen(name)) != 0 ||
-		    sscanf(line + strlen(name), "%" SCNd64, &value) != 1)
-			continue;
-		break;
-	}
-	fclose(file);
-	return value;
 }
 
 unsigned sysfs_each(const char *root, const char *path, const char *prefix,

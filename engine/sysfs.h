@@ -29,9 +29,6 @@ __attribute__((format(printf, 3, 4))) int64_t sysfs_number(const char *root, int
 __attribute__((format(printf, 3, 4))) bool sysfs_cpus(const char *root, cpu_set_t *cpus,
 						      const char *format, ...);
 
-/* The value behind `name` in a file of "name value" lines, such as "MemFree:", or `missing`. */
-int64_t sysfs_field(const char *root, const char *path, const char *name, int64_t missing);
-
 /* The entries of a directory whose names begin with `prefix`, in no order. Calls `entry` with the
  * rest of each name; returns how many there were. */
 unsigned sysfs_each(const char *root, const char *path, const char *prefix,

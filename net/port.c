@@ -7,8 +7,6 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -17,6 +15,7 @@
 
 #include "base/check.h"
 #include "net/kernel_drops.h"
+#include "net/kernel_interface.h"
 
 /* Mbufs that a queue's lcore may have in its pool cache. */
 #define POOL_CACHE 256
@@ -29,6 +28,8 @@
  * alignment), the link header and two tags. */
 #define FRAME_SLOT_OVERHEAD (66 + NET_FRAME_LINK_BYTES_MAX)
 #define LINK_POLL_MS	    10
+/* How long a killed predecessor may take to let go of its claim. */
+#define CLAIM_WAIT_MS 5000
 
 #define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
 #define TX_CHECKSUMS (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
@@ -98,30 +99,6 @@ static uint32_t mtu_limit(const struct rte_eth_dev_info *info)
 	return RTE_MIN((uint32_t)info->max_mtu, by_frame);
 }
 
-/* Sees to it that the kernel interface that a driver rides on has at least the MTU wanted. Returns
- * the MTU that it has then, 0 when there is no such interface; `name` is its name. */
-static uint32_t raise_kernel_mtu(const struct rte_eth_dev_info *info, uint16_t wanted,
-				 char name[IF_NAMESIZE])
-{
-	struct ifreq request = {0};
-	uint32_t mtu = 0;
-
-	if (info->if_index == 0 || if_indextoname(info->if_index, name) == NULL)
-		return 0;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return 0;
-	memcpy(request.ifr_name, name, IF_NAMESIZE);
-	if (ioctl(fd, SIOCGIFMTU, &request) == 0)
-		mtu = (uint32_t)request.ifr_mtu;
-	if (mtu > 0 && mtu < wanted) {
-		request.ifr_mtu = wanted;
-		mtu = ioctl(fd, SIOCSIFMTU, &request) == 0 ? wanted : mtu;
-	}
-	close(fd);
-	return mtu;
-}
-
 /* Makes the device take packets of port->mtu. A driver on a kernel interface that states nothing
  * but the standard's frame length (net_af_packet of DPDK 22.11) is held back by ethdev alone: there
  * the interface's MTU decides. One that states a length of its own (net_tap, net_af_xdp) means it,
@@ -143,7 +120,7 @@ static int set_mtu(struct net_port *port, const struct rte_eth_dev_info *info,
 	}
 	bool states_none = info->max_mtu == UINT16_MAX && info->max_rx_pktlen == RTE_ETHER_MAX_LEN;
 	if (within ? rc == -ENOTSUP : states_none)
-		kernel = raise_kernel_mtu(info, port->mtu, interface);
+		kernel = net_kernel_raise_mtu(info->if_index, port->mtu, interface);
 	if (kernel >= port->mtu) {
 		snprintf(port->mtu_note, sizeof(port->mtu_note),
 			 "by kernel interface %s; net_af_packet needs framesz >= %u too", interface,
@@ -331,6 +308,29 @@ static int check_config(const struct net_port_config *config, char error[NET_POR
 	return 0;
 }
 
+static int claim(struct net_port *port, const struct rte_eth_dev_info *info,
+		 char error[NET_PORT_ERROR_MAX])
+{
+	const uint8_t *address = port->self.address;
+	char name[IF_NAMESIZE] = "?";
+
+	port->claim = -1;
+	if (info->if_index == 0)
+		return 0;
+	int fd = net_kernel_claim(info->if_index, address, CLAIM_WAIT_MS);
+	if (fd == -EADDRINUSE) {
+		if_indextoname(info->if_index, name);
+		return fail(error,
+			    "another engine has address %u.%u.%u.%u on interface %s: stop that "
+			    "one, or give this one an address of its own",
+			    address[0], address[1], address[2], address[3], name);
+	}
+	if (fd < 0)
+		return fail(error, "no claim on the interface: %s", strerror(-fd));
+	port->claim = fd;
+	return 0;
+}
+
 int net_port_open(struct net_port *port, const struct net_port_config *config,
 		  char error[NET_PORT_ERROR_MAX])
 {
@@ -354,6 +354,8 @@ int net_port_open(struct net_port *port, const struct net_port_config *config,
 	if (port->queues == 0)
 		return fail(error, "driver %s offers no queue pair", info.driver_name);
 
+	if (claim(port, &info, error) != 0)
+		return -1;
 	if (configure(port, &info, error) != 0 || start(port, config, error) != 0) {
 		net_port_close(port);
 		return -1;
@@ -478,6 +480,16 @@ void net_port_stats(const struct net_port *port, struct net_port_stats *stats)
 	}
 }
 
+bool net_port_link_is_up(const struct net_port *port)
+{
+	struct rte_eth_dev_info info;
+	struct rte_eth_link link;
+
+	if (rte_eth_dev_info_get(port->id, &info) == 0 && info.if_index != 0)
+		return net_kernel_is_up(info.if_index);
+	return rte_eth_link_get_nowait(port->id, &link) != 0 || link.link_status == RTE_ETH_LINK_UP;
+}
+
 void net_port_close(struct net_port *port)
 {
 	destroy_rules(port);
@@ -488,6 +500,9 @@ void net_port_close(struct net_port *port)
 	(void)rte_eth_dev_close(port->id);
 	rte_mempool_free(port->pool);
 	port->pool = NULL;
+	if (port->claim >= 0)
+		close(port->claim);
+	port->claim = -1;
 }
 
 uint16_t net_port_rx(struct net_port *port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t burst)

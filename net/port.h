@@ -99,6 +99,7 @@ struct net_port {
 	bool started;
 	bool link_up; /* at open */
 	bool rss;
+	int claim;		/* descriptor that holds a kernel interface's address, or -1 */
 	char mtu_note[96];	/* how the MTU is ensured when not by the driver; "" otherwise */
 	char steering_note[96]; /* why rules are not in force */
 	struct rte_mempool *pool;
@@ -140,6 +141,10 @@ void net_port_describe(const struct net_port *port, FILE *out);
 
 /* Sums the queues' counters and adds the device's. Any thread; may call into the driver. */
 void net_port_stats(const struct net_port *port, struct net_port_stats *stats);
+
+/* Is the link up now? Of a driver on a kernel interface the kernel is asked, since such drivers say
+ * that it is always up; one that knows no link counts as up. Any thread; a system call or so. */
+bool net_port_link_is_up(const struct net_port *port);
 
 /* Stops and closes the device and frees the pool. Every mbuf must have come back: sent or freed. */
 void net_port_close(struct net_port *port);

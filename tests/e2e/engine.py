@@ -72,6 +72,7 @@ class Engine:
             self.settings[key.replace("_", ".", 1)] = value
         self.prefix = f"{network.NAME}-{number}"
         self.process = None
+        self.environment = {}  # beside this process's own
         self.starts = 0
 
     def __enter__(self):
@@ -95,6 +96,7 @@ class Engine:
         with open(self.screen_file, "w") as screen, open(self.stderr_file, "w") as stderr:
             self.process = subprocess.Popen(
                 self.command(file), stdin=subprocess.DEVNULL, stdout=screen, stderr=stderr,
+                env={**os.environ, **self.environment},
                 preexec_fn=network.die_with_parent)
         Engine.live.append(self)
 

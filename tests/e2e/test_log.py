@@ -7,7 +7,7 @@ import subprocess
 import giro_wire as wire
 import network
 from client import Client
-from engine import Engine, LoopDevice
+from engine import Engine, LoopDevice, wait_until
 
 FILL_S = 6
 
@@ -61,6 +61,8 @@ def check_full(row, name, log):
             assert client.statuses(wire.TRANSFER, [refused]) == ["BUSY"]
             status = client.transfer(client.new_id(), issuer, cross, 1, retry_busy=False)
             assert status == "BUSY", status
+            wait_until(lambda: "the log has no room for new work" in engine.stderr(), 30,
+                       "the operator to be told")
         with row(f"{name}: lookups and repeats go on"):
             check_books()
             assert client.lookup_transfer(wire.transfer_id(done[0]), issuer) == "OK"
@@ -92,7 +94,7 @@ def test_second_engine(row):
     with Engine() as first, Client() as client:
         client.create(1, floor=wire.FLOOR_ISSUER)
         with row("a second engine on the same log is refused by name"):
-            second = Engine(log=first.log)
+            second = Engine(log=first.log, port_address="10.77.0.3/24")
             second.launch()
             assert second.wait() not in (0, -9)
             assert str(first.log) in second.stderr(), second.stderr()

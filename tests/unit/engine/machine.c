@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "machine.h"
+#include "tests/unit/engine/machine.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

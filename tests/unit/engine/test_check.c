@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "engine/sysfs.h"
-#include "machine.h"
+#include "tests/unit/engine/machine.h"
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "engine/sysfs.h"
-#include "machine.h"
+#include "tests/unit/engine/machine.h"
 
 static struct machine machine;
 
