@@ -133,7 +133,6 @@ static void *control_main(void *context)
 void control_init(struct control *control, struct engine *engine, const struct config_input *input)
 {
 	*control = (struct control){.engine = engine, .input = *input, .config = engine->config};
-	publish_limits(control, &engine->config.clients);
 }
 
 int control_start(struct control *control)

@@ -26,7 +26,7 @@ struct control {
 	struct engine *engine;	     /* only what this thread may see of it: shared, clock, port */
 	struct config_input input;   /* borrows its texts */
 	struct engine_config config; /* in force; this thread's own copy */
-	struct client_limits limits[2]; /* one is published, the other is free */
+	struct client_limits limits[2]; /* the last one published, and one that is free */
 	unsigned published;
 	uint32_t version; /* of the limits published last */
 	struct watch watch;
@@ -38,7 +38,7 @@ struct control {
 /* Blocks SIGHUP for this thread and all that it makes: before EAL makes threads. */
 void control_block_signals(void);
 
-/* Publishes the limits of the engine's configuration. After engine_start(), before engine_run(). */
+/* After engine_start(), which published the limits of the configuration it was given. */
 void control_init(struct control *control, struct engine *engine, const struct config_input *input);
 
 /* Starts the thread. Returns 0, or a negative errno. */

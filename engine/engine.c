@@ -381,6 +381,7 @@ int engine_start(struct engine *engine, const struct engine_config *config,
 	engine->shared.port = &engine->port;
 	engine->shared.idle = config->idle;
 	engine->shared.workers = engine->workers;
+	rcu_assign_pointer(engine->shared.limits, &engine->config.clients);
 	engine->shared.records_max =
 	    (uint16_t)((engine->port.mtu - NET_FRAME_IP_UDP_BYTES - sizeof(struct wire_header)) /
 		       WIRE_RECORD_BYTES);
