@@ -132,9 +132,11 @@ def test_link(row):
         for end in ("client", "engine"):
             with row(f"link down at the {end}'s end and up: silence, then all goes on"):
                 seen = running.stderr().count("the link is up")
+                downs = running.stderr().count("the link is down")
                 interface = ["ip", "-n", f"{network.NAME}-{end}", "link", "set", end]
                 subprocess.run([*interface, "down"], check=True)
-                trouble.says("the link is down")
+                wait_until(lambda: running.stderr().count("the link is down") > downs, 30,
+                           "the operator to be told")
                 trouble.silent(0.5)
                 subprocess.run([*interface, "up"], check=True)
                 wait_until(lambda: running.stderr().count("the link is up") > seen, 30,
