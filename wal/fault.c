@@ -53,8 +53,14 @@ int wal_fault_read(struct wal_reader *reader, uint64_t segment, uint64_t offset,
 {
 	if (loaded == 0)
 		return wal_fault_segment(reader, segment, WAL_REASON_SEGMENT_SIZE);
+	/* It was listed. */
 	if (loaded == -ENOENT)
-		return wal_fault_segment(reader, segment, WAL_REASON_SEGMENT_MISSING);
+		return fault(reader, loaded, WAL_REASON_REMOVED, segment, offset,
+			     "log segment %" PRIu64 ": %s (giro-replay trim does so). Read it "
+			     "again, with the archive if it was archived.",
+			     segment, wal_reason_text(WAL_REASON_REMOVED));
+	if (loaded == -EBADMSG)
+		return wal_fault_segment(reader, segment, WAL_REASON_ARCHIVE);
 	return fault(reader, loaded, WAL_REASON_UNREADABLE, segment, offset,
 		     "log segment %" PRIu64 " cannot be read near offset %" PRIu64
 		     ": %s. Check the device (dmesg, smartctl); if the sector is lost, restore the "

@@ -17,6 +17,9 @@ struct places {
 	enum wal_reason next_block;  /* the next segment's first block */
 };
 
+/* How often a folder is listed again that seems to have a hole. */
+#define LISTINGS_MAX 3
+
 /* What find_block() returns beside a negative errno. */
 enum { NOT_FOUND = 0, FOUND_HERE = 1, FOUND_NEXT = 2 };
 
@@ -47,6 +50,23 @@ static int list_segments(struct wal_reader *reader)
 		}
 		free(entries);
 	}
+}
+
+static bool has_hole(const struct wal_reader *reader)
+{
+	size_t count = reader->entry_count;
+	return count > 0 &&
+	       reader->entries[count - 1].segment - reader->entries[0].segment != count - 1;
+}
+
+/* A folder is not listed at one moment: while the oldest segments are being removed, one of them may
+ * still be seen and a newer one not any more. */
+static int list_without_hole(struct wal_reader *reader)
+{
+	int error = list_segments(reader);
+	for (unsigned again = 0; error == 0 && has_hole(reader) && again < LISTINGS_MAX; again++)
+		error = list_segments(reader);
+	return error;
 }
 
 /* No hole, and all of one size: prepared segments are whole from the moment they have a name. */
@@ -109,6 +129,10 @@ static int begin(struct wal_reader *reader)
 		position->epoch = header->first_epoch - 1;
 		position->time_ms = header->first_time_ms;
 	}
+	if (reader->options.first_offset != 0) {
+		position->offset = reader->options.first_offset;
+		position->next_seq = reader->options.first_seq;
+	}
 	copy_meta(reader);
 	return 0;
 }
@@ -124,7 +148,7 @@ int wal_reader_open(struct wal_reader *reader, struct wal_disk *disk,
 	reader->next_header = reader->header == NULL ? NULL : reader->header + 1;
 	int error = reader->header == NULL ? -ENOMEM : wal_window_open(&reader->window, disk);
 	if (error == 0)
-		error = list_segments(reader);
+		error = list_without_hole(reader);
 	if (error != 0) {
 		wal_fault_system(reader, error);
 		goto close;

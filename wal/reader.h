@@ -55,7 +55,9 @@ enum wal_next {
 	X(SEGMENT_HEADER, "the segment's header is damaged")                        \
 	X(SEGMENT_MISSING, "the segment is missing")                                \
 	X(SEGMENT_SIZE, "the segment has the wrong size")                           \
-	X(UNREADABLE, "the device cannot read it")
+	X(UNREADABLE, "the device cannot read it")                                  \
+	X(ARCHIVE, "its archived copy is damaged")                                  \
+	X(REMOVED, "it was removed while the log was read")
 
 enum wal_reason {
 #define WAL_REASON_ENUM(name, text) WAL_REASON_##name,
@@ -129,6 +131,10 @@ struct wal_reader_counts {
 
 struct wal_reader_options {
 	uint64_t first_segment; /* WAL_OLDEST, or a segment that exists */
+	/* Zero, or a place in first_segment where block `first_seq`, not 0, is known to begin: whoever
+	 * knows it compares the block that comes. */
+	uint64_t first_offset;
+	uint64_t first_seq;
 	/* The log is being written: a missing block is WAL_NEXT_END at once, without the search
 	 * behind it, and wal_reader_next() may be called again later. */
 	bool follow;
