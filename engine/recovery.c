@@ -41,11 +41,16 @@ static int check_beginning(const struct recovery *recovery, const struct wal_tai
 {
 	if (start->next_seq == 0)
 		return 0;
-	snprintf(error, RECOVERY_ERROR_MAX,
-		 "the log at %s begins with block %llu in segment %llu: the segments before it are "
-		 "missing. Restore them from a backup or a replica",
-		 recovery->options.log, (unsigned long long)start->next_seq,
-		 (unsigned long long)start->segment);
+	snprintf(
+	    error, RECOVERY_ERROR_MAX,
+	    "the log at %s begins with block %llu in segment %llu: the segments before it are "
+	    "missing, or were trimmed, and no checkpoint is there to begin at%s%s\n"
+	    "Restore a checkpoint, or the segments from a backup or a replica; or, if they were "
+	    "archived, make a checkpoint from there: giro-replay checkpoint %s --archive DIR "
+	    "--from-first-byte",
+	    recovery->options.log, (unsigned long long)start->next_seq,
+	    (unsigned long long)start->segment, recovery->checkpoints_bad > 0 ? ": " : "",
+	    recovery->checkpoint_note, recovery->options.log);
 	return -1;
 }
 
@@ -134,9 +139,14 @@ static int resume(struct recovery *recovery, struct wal_reader *reader, struct s
 		wal_reader_close(reader);
 		return -1;
 	}
+	const struct checkpoint_choice choice = {
+	    .directory = options->checkpoints,
+	    .log_id = wal_reader_tail(reader)->log_id,
+	    .first_segment = wal_reader_tail(reader)->segment,
+	    .at = MOMENT_LAST,
+	};
 	if (options->checkpoints == NULL ||
-	    !checkpoint_restore(options->checkpoints, wal_reader_tail(reader)->log_id, &MOMENT_LAST,
-				shards, options->limits->shards, &header, tell_checkpoint,
+	    !checkpoint_restore(&choice, shards, options->limits->shards, &header, tell_checkpoint,
 				recovery))
 		return 0;
 	wal_reader_close(reader);

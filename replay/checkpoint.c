@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -212,26 +213,60 @@ uint32_t checkpoint_list(const char *directory, uint64_t *seqs, uint32_t capacit
 	return count;
 }
 
-void checkpoint_remove_old(const char *directory, uint32_t keep)
+int checkpoint_hold(const char *directory)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd < 0 ? -errno : fd;
+	int error = errno == EWOULDBLOCK ? EBUSY : errno;
+	close(fd);
+	return -error;
+}
+
+static void remove_one(int folder, uint64_t seq)
+{
+	char name[NAME_BYTES];
+
+	name_of(seq, finished, name);
+	unlinkat(folder, name, 0);
+}
+
+void checkpoint_remove_old(const char *directory, uint32_t keep, uint64_t base)
 {
 	uint64_t seqs[CHECKPOINTS_MAX];
+	int hold = checkpoint_hold(directory);
 	uint32_t count = checkpoint_list(directory, seqs, CHECKPOINTS_MAX);
-	DIR *list = opendir(directory);
+	DIR *list = hold < 0 ? NULL : opendir(directory);
 	const struct dirent *entry;
-	char name[NAME_BYTES];
 	uint64_t seq;
 
-	if (list == NULL)
-		return;
-	while ((entry = readdir(list)) != NULL) {
+	while (list != NULL && (entry = readdir(list)) != NULL) {
 		if (parse_name(entry->d_name, unfinished, &seq))
 			unlinkat(dirfd(list), entry->d_name, 0);
 	}
-	for (uint32_t i = keep; i < count; i++) {
-		name_of(seqs[i], finished, name);
-		unlinkat(dirfd(list), name, 0);
+	for (uint32_t i = keep; list != NULL && i < count; i++) {
+		if (seqs[i] != base)
+			remove_one(dirfd(list), seqs[i]);
 	}
-	closedir(list);
+	if (list != NULL)
+		closedir(list);
+	if (hold >= 0)
+		close(hold);
+}
+
+void checkpoint_remove_before(const char *directory, uint64_t seq)
+{
+	uint64_t seqs[CHECKPOINTS_MAX];
+	uint32_t count = checkpoint_list(directory, seqs, CHECKPOINTS_MAX);
+	int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (uint32_t i = 0; folder >= 0 && i < count; i++) {
+		if (seqs[i] < seq)
+			remove_one(folder, seqs[i]);
+	}
+	if (folder >= 0)
+		close(folder);
 }
 
 /* A checkpoint in memory, or what is wrong with it. */
@@ -323,6 +358,8 @@ static const char *check_image(const struct image *image, const struct checkpoin
 		return wrong;
 	if (header->log_id != log_id)
 		return "it is of another log";
+	if (header->shards != limits->shards)
+		return "it has another number of shards";
 	wrong = log_meta_to_limits(header->meta, header->meta_bytes, &logged);
 	if (wrong == NULL)
 		wrong = log_meta_conflict(&logged, limits);
@@ -347,6 +384,9 @@ static const char *fill_shards(const struct image *image, const struct checkpoin
 		const char *wrong = snapshot_read(shards[i], at, header->rows[i].bytes);
 		if (wrong != NULL)
 			return wrong;
+		if (shards[i]->epoch != header->epoch || shards[i]->now_ms != header->time_ms ||
+		    shards[i]->changed_epoch > header->epoch)
+			return "a shard is not at its block's epoch";
 		struct shard_digest digest = shard_digest(shards[i]);
 		if (memcmp(&digest, &header->rows[i].digest, sizeof(digest)) != 0)
 			return "a shard's digest is not the one it says";
@@ -387,21 +427,55 @@ int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
 	return refuse(error, -EUCLEAN, "checkpoint %s is not used: %s", image.name, wrong);
 }
 
-int checkpoint_check(const char *directory, uint64_t seq, uint64_t log_id,
-		     const struct shard_limits *limits, struct checkpoint_header *header,
-		     char *error)
+/* What a whole checkpoint says otherwise than the shards, or NULL. */
+static const char *compare_image(const struct image *image, const struct wal_block_header *block,
+				 struct shard *const *shards)
 {
+	const struct checkpoint_header *header = (const struct checkpoint_header *)image->bytes;
+	const uint8_t *at = image->bytes + WAL_PAGE;
+
+	if (header->segment != block->segment || header->offset != block->offset ||
+	    header->epoch != block->epoch || header->time_ms != block->time_ms ||
+	    header->incarnation != block->incarnation ||
+	    !wal_hash_equal(header->block_hash, wal_header_hash(block)))
+		return "it is of another block";
+	for (uint32_t i = 0; i < header->shards; i++) {
+		struct shard_digest digest = shard_digest(shards[i]);
+		if (memcmp(&digest, &header->rows[i].digest, sizeof(digest)) != 0)
+			return "a shard has another digest";
+		const char *differs = snapshot_compare(shards[i], at, header->rows[i].bytes);
+		if (differs != NULL)
+			return differs;
+		at += header->rows[i].bytes;
+	}
+	return NULL;
+}
+
+int checkpoint_compare(const char *directory, const struct wal_block_header *block,
+		       struct shard *const *shards, uint32_t shard_count, char *error)
+{
+	struct checkpoint_header header;
 	struct image image;
-	int result = map_image(&image, directory, seq, error);
+	int result = map_image(&image, directory, block->seq, error);
 
 	if (result != 0)
 		return result;
-	memcpy(header, image.bytes, sizeof(*header));
-	const char *wrong = check_image(&image, header, seq, log_id, limits);
+	memcpy(&header, image.bytes, sizeof(header));
+	const char *wrong =
+	    check_image(&image, &header, block->seq, block->log_id, &shards[0]->limits);
+	if (wrong != NULL) {
+		unmap_image(&image);
+		return refuse(error, -EUCLEAN, "checkpoint %s is not used: %s", image.name, wrong);
+	}
+	CHECK(header.shards == shard_count);
+	wrong = compare_image(&image, block, shards);
 	unmap_image(&image);
 	if (wrong == NULL)
 		return 0;
-	return refuse(error, -EUCLEAN, "checkpoint %s is not used: %s", image.name, wrong);
+	return refuse(error, -EBADMSG,
+		      "the checkpoint behind block %" PRIu64 " (epoch %" PRIu64
+		      ") is not what the log gives: %s. Remove it; the engine would start from it",
+		      block->seq, block->epoch, wrong);
 }
 
 int checkpoint_peek(const char *directory, uint64_t seq, struct checkpoint_header *header)
@@ -417,56 +491,65 @@ int checkpoint_peek(const char *directory, uint64_t seq, struct checkpoint_heade
 	return check_header(header, seq) == NULL ? 0 : -EUCLEAN;
 }
 
-bool checkpoint_restore(const char *directory, uint64_t log_id, const struct moment *at,
-			struct shard *const *shards, uint32_t shard_count,
-			struct checkpoint_header *header,
+bool checkpoint_restore(const struct checkpoint_choice *choice, struct shard *const *shards,
+			uint32_t shard_count, struct checkpoint_header *header,
 			void (*tell)(void *context, const char *text), void *context)
 {
 	uint64_t seqs[CHECKPOINTS_MAX];
-	uint32_t count = checkpoint_list(directory, seqs, CHECKPOINTS_MAX);
+	uint32_t count = checkpoint_list(choice->directory, seqs, CHECKPOINTS_MAX);
 	char error[WAL_TEXT_BYTES];
 
 	for (uint32_t i = 0; i < count; i++) {
-		bool later = checkpoint_peek(directory, seqs[i], header) == 0 &&
-			     (header->epoch > at->epoch || header->time_ms > at->time_ms);
-		if (later)
+		uint64_t seq = seqs[choice->oldest ? count - 1 - i : i];
+		bool useless =
+		    checkpoint_peek(choice->directory, seq, header) == 0 &&
+		    (header->epoch > choice->at.epoch || header->time_ms > choice->at.time_ms ||
+		     header->segment < choice->first_segment);
+		if (useless)
 			continue;
-		if (checkpoint_load(directory, seqs[i], log_id, shards, shard_count, header,
-				    error) == 0)
+		if (checkpoint_load(choice->directory, seq, choice->log_id, shards, shard_count,
+				    header, error) == 0)
 			return true;
 		tell(context, error);
 	}
 	return false;
 }
 
+static int refuse_lost(const struct checkpoint_header *header, char *error)
+{
+	return refuse(error, -EUCLEAN,
+		      "the checkpoint behind block %" PRIu64 " (epoch %" PRIu64
+		      ") says that this block was durable, and the log does not hold it (segment "
+		      "%" PRIu64 ", offset %" PRIu64
+		      "): restore the log from a backup or a replica; or, if an older log was "
+		      "restored on purpose, remove the checkpoints",
+		      header->seq, header->epoch, header->segment, header->offset);
+}
+
 int checkpoint_seek(const struct checkpoint_header *header, struct wal_disk *disk,
 		    struct wal_reader *reader, char *error)
 {
-	const struct wal_reader_options options = {.first_segment = header->segment};
+	const struct wal_reader_options options = {
+	    .first_segment = header->segment,
+	    .first_offset = header->offset,
+	    .first_seq = header->seq,
+	};
+	uint64_t end = disk->segment_bytes;
 	struct wal_block block;
-	int next = wal_reader_open(reader, disk, &options);
 
+	/* The segment's header itself is a page. */
+	if (end < 2 * WAL_PAGE || header->offset < WAL_PAGE || header->offset > end - WAL_PAGE ||
+	    header->offset % WAL_PAGE != 0)
+		return refuse_lost(header, error);
+	int next = wal_reader_open(reader, disk, &options);
 	if (next != 0)
 		return refuse(error, next, "%s", reader->fault.text);
-	while ((next = wal_reader_next(reader, &block)) == WAL_NEXT_BLOCK) {
-		struct wal_hash hash = wal_header_hash(block.header);
-		if (block.header->seq < header->seq)
-			continue;
-		if (block.header->seq == header->seq && wal_hash_equal(hash, header->block_hash))
-			return 0;
-		break;
-	}
-	int result = next < 0 ? next : -EUCLEAN;
-	if (next < 0)
-		refuse(error, result, "%s", reader->fault.text);
-	else
-		refuse(error, result,
-		       "the checkpoint behind block %" PRIu64 " (epoch %" PRIu64
-		       ") says that this block was durable, and the log does not hold it (segment "
-		       "%" PRIu64 ", offset %" PRIu64
-		       "): restore the log from a backup or a replica; or, if an older log was "
-		       "restored on purpose, remove the checkpoints",
-		       header->seq, header->epoch, header->segment, header->offset);
+	next = wal_reader_next(reader, &block);
+	if (next == WAL_NEXT_BLOCK && block.header->seq == header->seq &&
+	    wal_hash_equal(wal_header_hash(block.header), header->block_hash))
+		return 0;
+	int result =
+	    next < 0 ? refuse(error, next, "%s", reader->fault.text) : refuse_lost(header, error);
 	wal_reader_close(reader);
 	return result;
 }

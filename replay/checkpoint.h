@@ -68,8 +68,16 @@ _Static_assert(offsetof(struct checkpoint_header, rows) == 1024, "rows end the p
 int checkpoint_write(const char *directory, const struct wal_block_header *block,
 		     struct shard *const *shards, uint32_t shard_count, char *error);
 
-/* Removes all but the newest `keep`, and what was left unfinished. */
-void checkpoint_remove_old(const char *directory, uint32_t keep);
+/* Removes all but the newest `keep`, and what was left unfinished. The one behind block `base` is kept as
+ * well; UINT64_MAX: there is none. Does nothing while a log is being trimmed by these checkpoints. */
+void checkpoint_remove_old(const char *directory, uint32_t keep, uint64_t base);
+
+/* Removes those behind blocks before `seq`. */
+void checkpoint_remove_before(const char *directory, uint64_t seq);
+
+/* Holds off whoever removes checkpoints in `directory`. Returns a file descriptor to be closed; -EBUSY
+ * when another one holds them, or another negative errno. */
+int checkpoint_hold(const char *directory);
 
 /* The numbers of the blocks that checkpoints in `directory` stand behind, newest first; up to
  * `capacity`. A directory that cannot be read has none. */
@@ -82,20 +90,30 @@ int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
 		    struct shard *const *shards, uint32_t shard_count,
 		    struct checkpoint_header *header, char *error);
 
-/* Checks one of them as far as that goes without shards: checksums, and that it is of this log and
- * suits the limits. Returns 0, or a negative errno with a text in `error` (WAL_TEXT_BYTES). */
-int checkpoint_check(const char *directory, uint64_t seq, uint64_t log_id,
-		     const struct shard_limits *limits, struct checkpoint_header *header,
-		     char *error);
+/* Checks one of them against shards that stand behind its block, `block`: checksums, that it is of this
+ * block and suits the limits, and that it holds the very state of the shards. Returns 0; -EUCLEAN for a
+ * damaged one, -EBADMSG for a whole one of another block or state, with a text in `error`
+ * (WAL_TEXT_BYTES). */
+int checkpoint_compare(const char *directory, const struct wal_block_header *block,
+		       struct shard *const *shards, uint32_t shard_count, char *error);
 
 /* Reads and checks only the header. Returns 0 or a negative errno. */
 int checkpoint_peek(const char *directory, uint64_t seq, struct checkpoint_header *header);
 
-/* Loads the newest good one that is not later than `at`; tells of each that was passed over. Returns
+/* Which of the checkpoints in a directory to begin at. */
+struct checkpoint_choice {
+	const char *directory;
+	uint64_t log_id;
+	uint64_t
+	    first_segment; /* of the log: behind blocks before it nothing can be gone on with */
+	struct moment at;  /* not later than that */
+	bool oldest;	   /* the oldest that serves; else the newest */
+};
+
+/* Loads the good one that was chosen into empty shards; tells of each that was passed over. Returns
  * whether there was one. */
-bool checkpoint_restore(const char *directory, uint64_t log_id, const struct moment *at,
-			struct shard *const *shards, uint32_t shard_count,
-			struct checkpoint_header *header,
+bool checkpoint_restore(const struct checkpoint_choice *choice, struct shard *const *shards,
+			uint32_t shard_count, struct checkpoint_header *header,
 			void (*tell)(void *context, const char *text), void *context);
 
 /* Opens a reader right behind the block that a checkpoint stands behind. Returns 0; or a negative

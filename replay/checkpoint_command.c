@@ -64,6 +64,35 @@ static bool cut(void *context, const struct wal_block_header *block)
 	return true;
 }
 
+/* The block of the checkpoint at which a trimmed log begins: all that is in it is proved from there.
+ * UINT64_MAX: it begins at its first byte. */
+static uint64_t base_of(const struct making *making)
+{
+	const struct wal_disk_options disk_options = {.write = false};
+	const struct wal_reader_options options = {.first_segment = WAL_OLDEST, .follow = true};
+	uint64_t seqs[CHECKPOINTS_MAX];
+	uint32_t count = checkpoint_list(making->directory, seqs, CHECKPOINTS_MAX);
+	struct checkpoint_header header;
+	char error[WAL_TEXT_BYTES];
+	struct wal_reader reader;
+	struct wal_disk *disk;
+	uint64_t first = 0;
+
+	if (wal_disk_open(&disk, making->log, &disk_options, error) != 0)
+		return UINT64_MAX;
+	if (wal_reader_open(&reader, disk, &options) == 0) {
+		first = wal_reader_tail(&reader)->segment;
+		wal_reader_close(&reader);
+	}
+	disk->ops->close(disk);
+	for (uint32_t i = count; first > 0 && i > 0; i--) {
+		if (checkpoint_peek(making->directory, seqs[i - 1], &header) == 0 &&
+		    header.segment >= first)
+			return seqs[i - 1];
+	}
+	return UINT64_MAX;
+}
+
 static enum node_end make(void *context, struct node *node, const struct wal_block_header *block)
 {
 	struct making *making = context;
@@ -74,7 +103,7 @@ static enum node_end make(void *context, struct node *node, const struct wal_blo
 			     node->text) != 0)
 		return NODE_UNREADABLE;
 	making->last_epoch = block->epoch;
-	checkpoint_remove_old(making->directory, (uint32_t)making->keep);
+	checkpoint_remove_old(making->directory, (uint32_t)making->keep, base_of(making));
 	progress_end(&making->progress);
 	printf("checkpoint behind block %" PRIu64 ", epoch %" PRIu64 " (%s), segment %" PRIu64
 	       ", written in %.3f s\n",

@@ -24,6 +24,11 @@ enum node_end command_diff(int argc, char **argv);
 enum node_end command_checkpoint(int argc, char **argv);
 enum node_end command_export(int argc, char **argv);
 enum node_end command_dump(int argc, char **argv);
+enum node_end command_seal_check(int argc, char **argv);
+enum node_end command_trim(int argc, char **argv);
+
+/* What was given as --archive, which every command knows; NULL: nothing. */
+const char *command_archive(void);
 
 /* Prints one line "giro-replay: ..." to stderr. */
 __attribute__((format(printf, 1, 2))) void command_error(const char *format, ...);

@@ -20,9 +20,12 @@ static const char usage[] =
     "LOG is the engine's log: a directory of segments or a block device. It is only read, also\n"
     "while an engine writes it.\n"
     "\n"
-    "  verify LOG [--to MOMENT] [--threads N] [--json]\n"
+    "  verify LOG [--from MOMENT] [--to MOMENT] [--against SUMMARY] [--threads N] [--json]\n"
     "                             replay it: chain, checksums, every outcome, digests, ledger\n"
-    "                             sums and floors at every epoch\n"
+    "                             sums and floors at every epoch, checkpoints; SUMMARY: it is\n"
+    "                             the log that seal-check summed up\n"
+    "  seal-check LOG [--at MOMENT] [--output FILE]\n"
+    "                             the same, and a summary of it to be kept apart\n"
     "  balance LOG ACCOUNT [--at MOMENT] [--json]\n"
     "                             one account\n"
     "  balances LOG [--at MOMENT] [--where FILTER]... [--csv|--json]\n"
@@ -43,6 +46,9 @@ static const char usage[] =
     "         [--follow]          every movement, transfer and account as rows; run again, it "
     "goes\n"
     "                             on where it stopped\n"
+    "  trim LOG [--archive DIR|none] [--spare N] [--dry-run]\n"
+    "                             remove the segments before the last but one of the proved\n"
+    "                             checkpoints; with an archive, keep them there, compressed\n"
     "  dump LOG [--from-epoch N] [--to-epoch N]\n"
     "                             blocks and records as text\n"
     "\n"
@@ -50,6 +56,7 @@ static const char usage[] =
     "0x and hexadecimal, or a UUID. balance, balances, statement and phases begin at the newest\n"
     "checkpoint that serves, in LOG or --checkpoints DIR; '--checkpoints none': at the first "
     "byte.\n"
+    "Every command reads archived segments in LOG/archive, or --archive DIR, as part of the log.\n"
     "\n"
     "exit status: 0 sound, 1 usage, 2 sound with a torn tail that the next start of the engine\n"
     "cuts, 3 corrupt, 4 diverged (a recomputed outcome differs), 5 unreadable,\n"
@@ -253,9 +260,41 @@ const char *command_verdict(enum node_end end)
 		return "CORRUPT";
 	case NODE_DIVERGED:
 		return "DIVERGED";
+	case NODE_NOT_FOUND:
+		return "sound, without what was asked for";
 	default:
 		return "UNREADABLE";
 	}
+}
+
+static const char *archive;
+
+const char *command_archive(void)
+{
+	return archive;
+}
+
+/* Takes "--archive DIR" out of the arguments: every command knows it. Returns how many are left, or -1
+ * when the folder is missing. */
+static int take_archive(int argc, char **argv)
+{
+	static const char name[] = "--archive";
+	int kept = 0;
+
+	for (int i = 0; i < argc; i++) {
+		bool spaced = strcmp(argv[i], name) == 0;
+		bool joined = strncmp(argv[i], "--archive=", sizeof(name)) == 0;
+		if (!spaced && !joined) {
+			argv[kept++] = argv[i];
+			continue;
+		}
+		archive = joined ? argv[i] + sizeof(name) : i + 1 < argc ? argv[++i] : NULL;
+		if (archive == NULL || archive[0] == '\0')
+			return -1;
+	}
+	argv[kept] = NULL;
+	node_use_archive(archive);
+	return kept;
 }
 
 int main(int argc, char **argv)
@@ -264,17 +303,30 @@ int main(int argc, char **argv)
 		const char *name;
 		enum node_end (*run)(int argc, char **argv);
 	} commands[] = {
-	    {"verify", command_verify},	      {"balance", command_balance},
-	    {"balances", command_balances},   {"accounts", command_balances},
-	    {"statement", command_statement}, {"transfer", command_transfer},
-	    {"phases", command_phases},	      {"stats", command_stats},
-	    {"diff", command_diff},	      {"checkpoint", command_checkpoint},
-	    {"export", command_export},	      {"dump", command_dump},
+	    {"verify", command_verify},
+	    {"balance", command_balance},
+	    {"balances", command_balances},
+	    {"accounts", command_balances},
+	    {"statement", command_statement},
+	    {"transfer", command_transfer},
+	    {"phases", command_phases},
+	    {"stats", command_stats},
+	    {"diff", command_diff},
+	    {"checkpoint", command_checkpoint},
+	    {"export", command_export},
+	    {"dump", command_dump},
+	    {"seal-check", command_seal_check},
+	    {"trim", command_trim},
 	};
 
 	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		fputs(usage, stdout);
 		return NODE_SOUND;
+	}
+	argc = take_archive(argc, argv);
+	if (argc < 0) {
+		command_error("--archive needs a folder");
+		return NODE_USAGE;
 	}
 	for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)

@@ -2,10 +2,14 @@
 #include "replay/node.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "wal/archive.h"
 
 /* The largest tables that any segment asks for: only outcomes that fitted were logged. */
 static void limits_merge(struct shard_limits *limits, const struct shard_limits *more)
@@ -76,14 +80,39 @@ static enum node_end end_of_error(int error)
 	return error == -EUCLEAN ? NODE_CORRUPT : NODE_UNREADABLE;
 }
 
+static const char *archive_directory;
+
+void node_use_archive(const char *directory)
+{
+	archive_directory = directory;
+}
+
+static int open_disk(struct node *node, const char *path)
+{
+	const struct wal_disk_options options = {.write = false};
+	const char *archive = archive_directory;
+	char own[PATH_MAX];
+	int error = wal_disk_open(&node->disk, path, &options, node->text);
+
+	if (error != 0 || (archive != NULL && strcmp(archive, "none") == 0))
+		return error;
+	if (archive == NULL) {
+		struct stat status;
+		snprintf(own, sizeof(own), "%s/archive", path);
+		if (stat(own, &status) != 0 || !S_ISDIR(status.st_mode))
+			return 0;
+		archive = own;
+	}
+	return wal_archive_join(&node->disk, node->disk, archive, node->text);
+}
+
 enum node_end node_open(struct node *node, const char *path)
 {
-	const struct wal_disk_options disk_options = {.write = false};
 	const struct wal_reader_options reader_options = {.first_segment = WAL_OLDEST};
 	enum node_end end;
 
 	*node = (struct node){0};
-	int error = wal_disk_open(&node->disk, path, &disk_options, node->text);
+	int error = open_disk(node, path);
 	if (error != 0)
 		return end_of_error(error);
 	error = wal_reader_open(&node->reader, node->disk, &reader_options);
@@ -162,15 +191,13 @@ static bool segment_is_durable(struct node *node, uint64_t segment)
 	return durable;
 }
 
-enum node_end node_resume(struct node *node, const char *directory, const struct moment *at,
-			  void (*tell)(void *context, const char *text), void *context)
+static enum node_end resume(struct node *node, const struct checkpoint_choice *choice,
+			    void (*tell)(void *context, const char *text), void *context)
 {
-	const struct wal_tail *tail = wal_reader_tail(&node->reader);
 	struct checkpoint_header header;
 
 	if (node->limits.shards == 0 ||
-	    !checkpoint_restore(directory, tail->log_id, at, node->shards, node->limits.shards,
-				&header, tell, context))
+	    !checkpoint_restore(choice, node->shards, node->limits.shards, &header, tell, context))
 		return NODE_SOUND;
 	wal_reader_close(&node->reader);
 	node->peeked = false;
@@ -181,6 +208,40 @@ enum node_end node_resume(struct node *node, const char *directory, const struct
 	node->epoch = header.epoch;
 	node->time_ms = header.time_ms;
 	return NODE_SOUND;
+}
+
+enum node_end node_resume(struct node *node, const char *directory, const struct moment *at,
+			  void (*tell)(void *context, const char *text), void *context)
+{
+	const struct wal_tail *tail = wal_reader_tail(&node->reader);
+	const struct checkpoint_choice choice = {
+	    .directory = directory,
+	    .log_id = tail->log_id,
+	    .first_segment = tail->segment,
+	    .at = *at,
+	};
+
+	return resume(node, &choice, tell, context);
+}
+
+enum node_end node_resume_oldest(struct node *node, const char *directory,
+				 void (*tell)(void *context, const char *text), void *context)
+{
+	const struct wal_tail *tail = wal_reader_tail(&node->reader);
+	const struct checkpoint_choice choice = {
+	    .directory = directory,
+	    .log_id = tail->log_id,
+	    .first_segment = tail->segment,
+	    .at = MOMENT_LAST,
+	    .oldest = true,
+	};
+
+	return resume(node, &choice, tell, context);
+}
+
+bool node_is_whole(const struct node *node)
+{
+	return wal_reader_tail(&node->reader)->next_seq == 0;
 }
 
 enum node_end node_seek(struct node *node, const struct moment *from)
@@ -226,6 +287,18 @@ bool node_peek(struct node *node, struct wal_block *block, enum node_end *end)
 	return true;
 }
 
+enum node_end node_check_beginning(struct node *node, const struct wal_block_header *block)
+{
+	if (node->begun || block->seq == node->next_seq)
+		return NODE_SOUND;
+	snprintf(node->text, sizeof(node->text),
+		 "the log begins with block %llu in segment %llu: the segments before it "
+		 "are missing. If they were trimmed, name the archive or ask for a moment "
+		 "behind a checkpoint; else restore them from a backup or a replica",
+		 (unsigned long long)block->seq, (unsigned long long)block->segment);
+	return NODE_CORRUPT;
+}
+
 enum node_end node_check_next(struct node *node, const struct wal_block_header *block)
 {
 	if (node->limits.shards == 0) {
@@ -233,14 +306,9 @@ enum node_end node_check_next(struct node *node, const struct wal_block_header *
 			 "the log was begun after it was opened: read it again");
 		return NODE_UNREADABLE;
 	}
-	if (!node->begun && block->seq != node->next_seq) {
-		snprintf(node->text, sizeof(node->text),
-			 "the log begins with block %llu in segment %llu: the segments before it "
-			 "are missing. Restore them from a backup or a replica, or begin at a "
-			 "checkpoint",
-			 (unsigned long long)block->seq, (unsigned long long)block->segment);
-		return NODE_CORRUPT;
-	}
+	enum node_end end = node_check_beginning(node, block);
+	if (end != NODE_SOUND)
+		return end;
 	node->begun = true;
 	node->next_seq = block->seq + 1;
 	return NODE_SOUND;

@@ -49,6 +49,10 @@ struct node {
 	char text[NODE_TEXT_BYTES]; /* why, when the end is not NODE_SOUND */
 };
 
+/* Where node_open() looks for archived segments: a folder; NULL: the log's own folder `archive`, if it is
+ * there; "none": nowhere. For the whole process, before it opens a node. */
+void node_use_archive(const char *directory);
+
 /* Opens the log at `path` read-only, also beside a running engine, and makes empty shards as its
  * segments' headers say. An empty log has no shards. Returns NODE_SOUND, or NODE_CORRUPT or
  * NODE_UNREADABLE with the text filled in and nothing left open. Blocks. */
@@ -60,6 +64,14 @@ enum node_end node_open(struct node *node, const char *path);
 enum node_end node_resume(struct node *node, const char *directory, const struct moment *at,
 			  void (*tell)(void *context, const char *text), void *context);
 
+/* The same with the oldest good checkpoint from which the log can be gone on with: for one whose beginning
+ * was trimmed. */
+enum node_end node_resume_oldest(struct node *node, const char *directory,
+				 void (*tell)(void *context, const char *text), void *context);
+
+/* Does the log hold its first block? Only right after node_open(). */
+bool node_is_whole(const struct node *node);
+
 /* Goes on at the last segment that begins at or before `from`, found by the segments' headers. What
  * follows can be read, not applied. Only right after node_open(). */
 enum node_end node_seek(struct node *node, const struct moment *from);
@@ -67,6 +79,10 @@ enum node_end node_seek(struct node *node, const struct moment *from);
 /* Reads the next block without applying it. Returns true with `*block` valid until node_apply() or
  * node_skip(); false at the end, with `*end` how it ended. */
 bool node_peek(struct node *node, struct wal_block *block, enum node_end *end);
+
+/* Is this block, peeked at, one that the shards can begin or go on with? NODE_SOUND, or why not: a log
+ * whose beginning is missing gives no state, not even of moments before its first block. */
+enum node_end node_check_beginning(struct node *node, const struct wal_block_header *block);
 
 /* May this block be applied next? NODE_SOUND, and the one behind it is expected from now on; or why
  * not. For who applies blocks without node_apply(). */

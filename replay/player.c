@@ -148,6 +148,7 @@ static void fill(struct player *player, struct batch *batch)
 		uint64_t next = wal_reader_tail(&node->reader)->next_seq;
 		if ((options->ready != NULL && !options->ready(options->context, next)) ||
 		    !node_peek(node, &block, &batch->end) ||
+		    (batch->end = node_check_beginning(node, block.header)) != NODE_SOUND ||
 		    (options->wanted != NULL && !options->wanted(options->context, block.header)) ||
 		    (batch->end = node_check_next(node, block.header)) != NODE_SOUND) {
 			batch->last = true;

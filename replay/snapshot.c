@@ -185,6 +185,8 @@ static const char *read_generations(struct shard *shard, struct source *source)
 			return "it is too short for its window";
 		if (copy.number % window->generations != i && copy.number != 0)
 			return "a generation of its window is out of place";
+		if (copy.number > (shard->now_ms + window->ahead_ms) >> window->shift)
+			return "a generation of its window is of the future";
 		if (copy.reserved > window->count_max)
 			return "its window does not fit: ids_per_second is too small";
 		window->generation[i] = (struct window_generation){
@@ -246,6 +248,8 @@ static const char *read_coordinator(struct shard *shard, const struct snapshot_c
 	struct phase_link *link = &shard->phase.link[copy->peer];
 	const struct account *debit = shard_account(shard, copy->transfer.debit);
 	uint64_t hash = id_hash(copy->transfer.id);
+	if (copy->content != XXH3_64bits(&copy->transfer, sizeof(copy->transfer)))
+		return "a coordinator's row is not of its transfer";
 	if (copy->seq < link->next || copy->seq >= links[copy->peer].next || debit == NULL ||
 	    phase_find(&shard->phase, copy->transfer.id, hash) != NULL)
 		return "a coordinator's row is out of place";
@@ -311,6 +315,30 @@ static const char *read_participants(struct shard *shard, struct source *source,
 	return wrong;
 }
 
+/* Each row under way has a place promised, unless its generation is forgotten. */
+static const char *check_promises(const struct shard *shard)
+{
+	const struct window *window = &shard->window;
+	uint64_t promised[WINDOW_GENERATIONS_MAX] = {0};
+
+	for (uint32_t peer = 0; peer < shard->limits.shards; peer++) {
+		const struct phase_link *link = &shard->phase.link[peer];
+		for (uint64_t seq = link->low; seq < link->next; seq++) {
+			const struct coordinator_row *row = phase_row(&shard->phase, peer, seq);
+			if (row == NULL)
+				continue;
+			uint64_t number = id_time_ms(row->transfer.id) >> window->shift;
+			uint64_t index = number % window->generations;
+			promised[index] += window->generation[index].number == number;
+		}
+	}
+	for (uint32_t i = 0; i < window->generations; i++) {
+		if (window->generation[i].reserved != promised[i])
+			return "the places that its window promises are not those of its rows";
+	}
+	return NULL;
+}
+
 const char *snapshot_read(struct shard *shard, const uint8_t *bytes, size_t size)
 {
 	struct source source = {bytes, size};
@@ -341,5 +369,89 @@ const char *snapshot_read(struct shard *shard, const uint8_t *bytes, size_t size
 		wrong = read_participants(shard, &source, head.participant_rows);
 	if (wrong == NULL && source.size != 0)
 		wrong = "it is too long";
-	return wrong;
+	return wrong != NULL ? wrong : check_promises(shard);
+}
+
+__extension__ typedef unsigned __int128 sum128;
+
+/* Bytes to compare with as they are written. Accounts and outcomes come in any order: of them the sums
+ * of their hashes are compared. */
+struct comparison {
+	struct source source;
+	uint64_t at;
+	uint64_t links_end;
+	uint64_t generations_end;
+	uint64_t accounts_end;
+	uint64_t outcomes_end;
+	uint64_t coordinators_end;
+	sum128 accounts; /* those of the shard less those of the bytes */
+	sum128 outcomes;
+	const char *differs;
+};
+
+static const char *part_name(const struct comparison *comparison)
+{
+	uint64_t at = comparison->at;
+
+	return at < sizeof(struct snapshot_head)   ? "a shard's epoch, time or numbers"
+	       : at < comparison->links_end	   ? "a shard's links"
+	       : at < comparison->generations_end  ? "a shard's window"
+	       : at < comparison->coordinators_end ? "a coordinator's row"
+						   : "a participant's row";
+}
+
+static sum128 hash_of(const void *bytes, size_t size)
+{
+	XXH128_hash_t hash = XXH3_128bits(bytes, size);
+
+	return (sum128)hash.high64 << 64 | hash.low64;
+}
+
+static bool compare_put(void *context, const void *bytes, size_t size)
+{
+	struct comparison *comparison = context;
+	bool unordered = comparison->at >= comparison->generations_end &&
+			 comparison->at < comparison->outcomes_end;
+
+	if (comparison->source.size < size ||
+	    (!unordered && memcmp(comparison->source.bytes, bytes, size) != 0)) {
+		comparison->differs = part_name(comparison);
+		return false;
+	}
+	if (unordered) {
+		sum128 *sum = comparison->at < comparison->accounts_end ? &comparison->accounts
+									: &comparison->outcomes;
+		*sum += hash_of(bytes, size) - hash_of(comparison->source.bytes, size);
+	}
+	comparison->source.bytes += size;
+	comparison->source.size -= size;
+	comparison->at += size;
+	return true;
+}
+
+const char *snapshot_compare(const struct shard *shard, const uint8_t *bytes, size_t size)
+{
+	struct comparison comparison = {.source = {bytes, size}};
+	const struct snapshot_sink sink = {.context = &comparison, .put = compare_put};
+	struct snapshot_head head;
+
+	if (size < sizeof(head))
+		return "a shard's size";
+	/* Numbers that are not the shard's make the head differ, before they are gone by. */
+	memcpy(&head, bytes, sizeof(head));
+	comparison.links_end = sizeof(head) + head.links * sizeof(struct snapshot_link);
+	comparison.generations_end =
+	    comparison.links_end + head.generations * sizeof(struct snapshot_generation);
+	comparison.accounts_end =
+	    comparison.generations_end + head.accounts * sizeof(struct snapshot_account);
+	comparison.outcomes_end =
+	    comparison.accounts_end + head.outcomes * sizeof(struct snapshot_outcome);
+	comparison.coordinators_end =
+	    comparison.outcomes_end + head.coordinator_rows * sizeof(struct snapshot_coordinator);
+	if (!snapshot_write(shard, &sink))
+		return comparison.differs;
+	return comparison.source.size != 0 ? "a shard's size"
+	       : comparison.accounts != 0  ? "a shard's accounts"
+	       : comparison.outcomes != 0  ? "a shard's outcomes"
+					   : NULL;
 }

@@ -98,4 +98,8 @@ bool snapshot_write(const struct shard *shard, const struct snapshot_sink *sink)
  * text): then the shard is not to be used. Bytes from anywhere do no harm. */
 const char *snapshot_read(struct shard *shard, const uint8_t *bytes, size_t size);
 
+/* What a checkpoint has to say of a shard, held against the shard itself. Returns NULL, or what differs
+ * (static text). */
+const char *snapshot_compare(const struct shard *shard, const uint8_t *bytes, size_t size);
+
 #endif

@@ -322,6 +322,7 @@ enum node_end command_transfer(int argc, char **argv)
 		command_error("%s", node.text);
 		return end;
 	}
+	bool whole = node_is_whole(&node);
 	end = find(&node, &story);
 	if (end != NODE_SOUND)
 		command_error("%s", node.text);
@@ -333,8 +334,10 @@ enum node_end command_transfer(int argc, char **argv)
 			print_text(&story);
 	} else if (end == NODE_SOUND || end == NODE_TORN) {
 		command_error("there is no transfer %s in the log: it never came, or nothing of it "
-			      "was to be remembered (busy, or an error in its content)",
-			      arguments[1]);
+			      "was to be remembered (busy, or an error in its content)%s",
+			      arguments[1],
+			      whole ? ""
+				    : "; or it is in the part that was trimmed: name the archive");
 		end = NODE_NOT_FOUND;
 	}
 	node_close(&node);

@@ -82,6 +82,10 @@ def check_full(row, name, log):
 
 def test_full_device(row):
     with LoopDevice(mib=48) as device:
+        with row("a log on a device is not trimmed, and that is said"):
+            done = subprocess.run([network.BUILD / "replay/giro-replay", "trim", device], text=True,
+                                  capture_output=True)
+            assert done.returncode == 1 and "cannot be trimmed" in done.stderr, done
         check_full(row, "full device", device)
 
 

@@ -246,6 +246,7 @@ void log_new(struct books_log *log)
 	const char *base = getenv("TMPDIR");
 
 	memset(log, 0, sizeof(*log));
+	log->segment_bytes = BOOKS_SEGMENT;
 	snprintf(log->path, sizeof(log->path), "%s/giro-replay-XXXXXX",
 		 base != NULL ? base : "/tmp");
 	cr_assert_not_null(mkdtemp(log->path), "%s: %s", log->path, strerror(errno));
@@ -254,7 +255,7 @@ void log_new(struct books_log *log)
 void log_open(struct books_log *log, const void *meta, uint32_t meta_bytes)
 {
 	const struct wal_disk_options disk_options = {.write = true,
-						      .segment_bytes = BOOKS_SEGMENT};
+						      .segment_bytes = log->segment_bytes};
 	const struct wal_reader_options reader_options = {.first_segment = WAL_OLDEST};
 	const struct wal_writer_config config = {.log_id = BOOKS_LOG_ID,
 						 .blocks_in_flight = 2,
@@ -338,9 +339,9 @@ void log_flip(const struct books_log *log, uint64_t offset)
 	close(fd);
 }
 
-void log_remove(struct books_log *log)
+void folder_remove(const char *path)
 {
-	DIR *list = opendir(log->path);
+	DIR *list = opendir(path);
 	struct dirent *file;
 
 	while (list != NULL && (file = readdir(list)) != NULL) {
@@ -349,5 +350,10 @@ void log_remove(struct books_log *log)
 	}
 	if (list != NULL)
 		closedir(list);
-	rmdir(log->path);
+	rmdir(path);
+}
+
+void log_remove(struct books_log *log)
+{
+	folder_remove(log->path);
 }

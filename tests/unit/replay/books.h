@@ -77,6 +77,7 @@ uint8_t *block_section(const struct wal_block *block, uint32_t shard);
 /* A log in a directory of its own. */
 struct books_log {
 	char path[64];
+	uint64_t segment_bytes; /* set by log_new(), to be changed before log_open() */
 	struct wal_disk *disk;
 	struct wal_preparer preparer;
 	struct wal_writer writer;
@@ -99,5 +100,8 @@ void log_flip(const struct books_log *log, uint64_t offset);
 void log_lose_first(const struct books_log *log);
 
 void log_remove(struct books_log *log);
+
+/* Removes a folder with its files. */
+void folder_remove(const char *path);
 
 #endif

@@ -201,11 +201,24 @@ Test(checkpoint, a_damaged_one_falls_back_to_the_one_before)
 	cr_assert(resume(&epoch) == NODE_SOUND && epoch == 40);
 }
 
-/* With a checksum that is right, since it was made for these bytes: only the digest is left. */
-Test(checkpoint, contents_that_lie_are_found_by_the_digest)
+/* Other contents, with hash and checksum made for them. */
+static void put_payload(int fd, struct checkpoint_header *header, const uint8_t *bytes)
+{
+	XXH128_hash_t hash = XXH3_128bits(bytes, header->payload_bytes);
+
+	header->payload_hash = (struct wal_hash){.lo = hash.low64, .hi = hash.high64};
+	header->checksum = wal_header_checksum(header, sizeof(*header));
+	cr_assert(pwrite(fd, header, sizeof(*header), 0) == sizeof(*header));
+	cr_assert(pwrite(fd, bytes, header->payload_bytes, WAL_PAGE) ==
+		  (ssize_t)header->payload_bytes);
+}
+
+/* What hash and checksum do not tell is found by the digest or by what must hold of a state. */
+Test(checkpoint, contents_that_lie_are_found)
 {
 	struct checkpoint_header header;
 	uint64_t epoch;
+	int taken = 0;
 
 	make_checkpoints("100");
 	int fd = open(file_of(ROUNDS), O_RDWR);
@@ -217,20 +230,84 @@ Test(checkpoint, contents_that_lie_are_found_by_the_digest)
 	for (uint64_t at = 0; at < header.payload_bytes; at += 8) {
 		passed_over = 0;
 		bytes[at] ^= 1;
-		XXH128_hash_t hash = XXH3_128bits(bytes, header.payload_bytes);
-		header.payload_hash = (struct wal_hash){.lo = hash.low64, .hi = hash.high64};
-		header.checksum = wal_header_checksum(&header, sizeof(header));
-		cr_assert(pwrite(fd, &header, sizeof(header), 0) == sizeof(header));
-		cr_assert(pwrite(fd, bytes, header.payload_bytes, WAL_PAGE) ==
-			  (ssize_t)header.payload_bytes);
+		put_payload(fd, &header, bytes);
 		cr_assert(resume(&epoch) == NODE_SOUND, "byte %" PRIu64, at);
-		bytes[at] ^= 1;
-		/* Three words of a shard and what it promised are not in the digest. */
+		/* When a shard last changed is in nothing else, nor the number of a generation that
+		 * is empty; verify compares them. */
 		cr_assert(epoch == 0 || epoch == ROUNDS + 1);
-		passed_over += epoch != 0;
-		cr_assert(passed_over == 1);
+		cr_assert(passed_over == (epoch == 0));
+		taken += epoch != 0;
+		if (epoch != 0 || at % 40 == 0) {
+			cr_assert(run("verify", disk_log.path, NULL) == NODE_DIVERGED,
+				  "byte %" PRIu64 ": %s", at, out);
+			cr_assert(complains("is not what the log gives: a"), "%s", err);
+		}
+		bytes[at] ^= 1;
 	}
+	cr_assert(taken <= 2 * SHARDS, "%d", taken);
 	free(bytes);
+	close(fd);
+}
+
+/* Each field of the header made wrong, with a checksum that is right: a checkpoint of another log, of
+ * another node, of a moment that the log has not reached. */
+static const struct {
+	const char *field;
+	size_t offset;
+	const char *told; /* NULL: the log is refused, as one that lost the block */
+} lies[] = {
+    {"magic", offsetof(struct checkpoint_header, magic), "it is none"},
+    {"version", offsetof(struct checkpoint_header, version), "it is of another version"},
+    {"shards", offsetof(struct checkpoint_header, shards), "another number of shards"},
+    {"log_id", offsetof(struct checkpoint_header, log_id), "it is of another log"},
+    {"seq", offsetof(struct checkpoint_header, seq), "its name is not that of its block"},
+    {"epoch", offsetof(struct checkpoint_header, epoch), "a shard is not at its block's epoch"},
+    {"time_ms", offsetof(struct checkpoint_header, time_ms), "a shard is not at its block's epoch"},
+    {"payload_bytes", offsetof(struct checkpoint_header, payload_bytes), "contradict each other"},
+    {"payload_hash", offsetof(struct checkpoint_header, payload_hash), "contents' hash"},
+    {"meta_bytes", offsetof(struct checkpoint_header, meta_bytes), "the meta has the wrong size"},
+    {"meta, shards", offsetof(struct checkpoint_header, meta) + 8, "another number of shards"},
+    {"meta, window", offsetof(struct checkpoint_header, meta) + 25, "another window_s or ahead_s"},
+    {"reserved", offsetof(struct checkpoint_header, reserved), "its header's fields contradict"},
+    {"a row's bytes", offsetof(struct checkpoint_header, rows[1].bytes), "contradict each other"},
+    {"a row's digest", offsetof(struct checkpoint_header, rows[1].digest), "a shard's digest"},
+    {"an unused row", offsetof(struct checkpoint_header, rows[SHARDS]), "contradict each other"},
+    {"segment", offsetof(struct checkpoint_header, segment), NULL},
+    {"offset", offsetof(struct checkpoint_header, offset) + 1, NULL},
+    {"offset, unaligned", offsetof(struct checkpoint_header, offset), NULL},
+    {"offset, beyond", offsetof(struct checkpoint_header, offset) + 5, NULL},
+    {"block_hash", offsetof(struct checkpoint_header, block_hash), NULL},
+};
+
+Test(checkpoint, every_wrong_field_is_named)
+{
+	struct checkpoint_header header;
+	uint64_t epoch;
+
+	make_checkpoints("20");
+	int fd = open(file_of(ROUNDS), O_RDWR);
+	cr_assert(fd >= 0);
+	cr_assert(pread(fd, &header, sizeof(header), 0) == sizeof(header));
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct checkpoint_header lie = header;
+		((uint8_t *)&lie)[lies[i].offset] ^= 0x10;
+		lie.checksum = wal_header_checksum(&lie, sizeof(lie));
+		cr_assert(pwrite(fd, &lie, sizeof(lie), 0) == sizeof(lie));
+		passed_over = 0;
+		told[0] = '\0';
+		enum node_end end = resume(&epoch);
+		if (lies[i].told == NULL) {
+			cr_assert(end == NODE_CORRUPT, "%s: %d, %s", lies[i].field, (int)end, told);
+			continue;
+		}
+		cr_assert(end == NODE_SOUND && epoch == 40 && passed_over == 1, "%s: %s, %s",
+			  lies[i].field, told, node.text);
+		cr_assert(strstr(told, lies[i].told) != NULL, "%s: %s", lies[i].field, told);
+		/* Nor does verify take it for good. */
+		int status = run("verify", disk_log.path, NULL);
+		cr_assert((status == NODE_SOUND && prints("1 damaged")) || status == NODE_DIVERGED,
+			  "%s: %s", lies[i].field, out);
+	}
 	close(fd);
 }
 
@@ -278,6 +355,12 @@ Test(checkpoint, a_log_without_its_block_is_refused)
 	cr_assert(rename(kept, file_of(ROUNDS)) == 0);
 	cr_assert(resume(&epoch) == NODE_CORRUPT, "%s", told);
 	cr_assert(strstr(node.text, "was durable") != NULL, "%s", node.text);
+	/* Nor does verify call such a log sound, or trim touch it. */
+	cr_assert(run("verify", disk_log.path, NULL) == NODE_CORRUPT, "%s", out);
+	cr_assert(complains("the log ends at epoch 2, and the checkpoint behind block 40"), "%s",
+		  err);
+	cr_assert(run("verify", disk_log.path, "--to", "2", NULL) == NODE_SOUND, "%s", err);
+	cr_assert(run("trim", disk_log.path, NULL) == NODE_CORRUPT);
 	log_remove(&longer);
 }
 

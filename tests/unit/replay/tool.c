@@ -2,9 +2,11 @@
 #include "tests/unit/replay/tool.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,21 +25,19 @@ static void slurp(FILE *file, char *text)
 	fclose(file);
 }
 
-int run(const char *arg, ...)
+/* The process's wait status. */
+static int run_arguments(const char *arg, va_list args)
 {
 	char *argv[ARGS_MAX] = {(char *)(uintptr_t)GIRO_REPLAY};
 	FILE *files[2] = {tmpfile(), tmpfile()};
-	va_list args;
 	int argc = 1;
 	int status;
 
 	cr_assert(files[0] != NULL && files[1] != NULL);
-	va_start(args, arg);
 	for (; arg != NULL; arg = va_arg(args, const char *)) {
 		cr_assert(argc < ARGS_MAX - 1);
 		argv[argc++] = (char *)(uintptr_t)arg;
 	}
-	va_end(args);
 	pid_t child = fork();
 	cr_assert(child >= 0);
 	if (child == 0) {
@@ -49,8 +49,45 @@ int run(const char *arg, ...)
 	cr_assert(waitpid(child, &status, 0) == child);
 	slurp(files[0], out);
 	slurp(files[1], err);
+	return status;
+}
+
+int run(const char *arg, ...)
+{
+	va_list args;
+
+	va_start(args, arg);
+	int status = run_arguments(arg, args);
+	va_end(args);
 	cr_assert(WIFEXITED(status), "killed by signal %d: %s", WTERMSIG(status), err);
 	return WEXITSTATUS(status);
+}
+
+int run_failing(long step, const char *how, const char *arg, ...)
+{
+	char number[24];
+	va_list args;
+
+	snprintf(number, sizeof(number), "%ld", step);
+	cr_assert(access(FAIL_AT, R_OK) == 0, "%s is not built", FAIL_AT);
+	setenv("GIRO_FAIL_AT", number, 1);
+	setenv("GIRO_FAIL_HOW", how, 1);
+	setenv("LD_PRELOAD", FAIL_AT, 1);
+	/* Under ASan: its own library need not come first here. */
+	const char *options = getenv("ASAN_OPTIONS");
+	char more[256];
+	snprintf(more, sizeof(more), "%s:verify_asan_link_order=0", options != NULL ? options : "");
+	setenv("ASAN_OPTIONS", more, 1);
+	va_start(args, arg);
+	int status = run_arguments(arg, args);
+	va_end(args);
+	unsetenv("LD_PRELOAD");
+	more[strlen(more) - strlen(":verify_asan_link_order=0")] = '\0';
+	setenv("ASAN_OPTIONS", more, 1);
+	unsetenv("GIRO_FAIL_AT");
+	cr_assert(WIFEXITED(status) || WTERMSIG(status) == SIGKILL, "signal %d: %s",
+		  WTERMSIG(status), err);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 bool prints(const char *text)

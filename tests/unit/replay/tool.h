@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define OUTPUT_MAX 65536
+#define OUTPUT_MAX (1 << 20)
 
 /* Of the last run. */
 extern char out[OUTPUT_MAX];
@@ -15,6 +15,10 @@ extern char err[OUTPUT_MAX];
 
 /* Runs giro-replay with the arguments up to NULL; the exit status. */
 int run(const char *arg, ...);
+
+/* The same with fail_at.c: its call number `step` that changes a file ends as `how` says. Arguments up to
+ * NULL; returns the exit status, or -1 when it was killed. */
+int run_failing(long step, const char *how, const char *arg, ...);
 
 bool prints(const char *text);
 bool complains(const char *text);
