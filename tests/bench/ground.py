@@ -123,7 +123,7 @@ def run_json(*command, in_client=False, timeout=300, watch=None):
 
 
 def load(process, accounts, mtu, seconds, batch=None, in_flight=256, cross=None, rate=None,
-         warm_up=0.5):
+         warm_up=0.5, timeout=300):
     """One run of giro-bench against an engine; its JSON, with what the threads used meanwhile."""
     command = [network.BUILD / "client/giro-bench", "--server", SERVER, "--accounts", accounts,
                "--datagram", payload_bytes(mtu), "--in-flight", in_flight, "--seconds", seconds,
@@ -132,7 +132,7 @@ def load(process, accounts, mtu, seconds, batch=None, in_flight=256, cross=None,
         if value is not None:
             command += [option, value]
     with CpuUse(process.process.pid) as use:
-        result = run_json(*command, in_client=True, watch=use.watch_client)
+        result = run_json(*command, in_client=True, watch=use.watch_client, timeout=timeout)
     ledger = result["ledger"]
     if not ledger["checked"] or not ledger["sum_zero"] or ledger["mismatches"] != 0:
         raise RuntimeError(f"the ledger is wrong after a load: {ledger}")

@@ -17,6 +17,7 @@ def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench")
     parser.add_argument("benches", nargs="+")
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--transfers", type=int, default=5_000_000)
     parser.add_argument("--json")
     parser.add_argument("--plots")
     return parser.parse_args()
@@ -49,7 +50,8 @@ def main():
         module = importlib.import_module(f"bench_{bench}")
         report.begin(bench, module.TITLE)
         try:
-            module.run(report, options.seconds)
+            more = [options.transfers] if bench == "history" else []
+            module.run(report, options.seconds, *more)
         except Exception:  # noqa: BLE001 the other benchmarks still run
             failed.append(bench)
             print(f"   FAILED {bench}\n{traceback.format_exc()}")
