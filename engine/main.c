@@ -34,15 +34,15 @@ static const char usage[] =
     "  --print-config   shows the effective configuration and the origin of each value\n"
     "  --check          looks at this machine, the configuration and the device and says what "
     "would\n"
-    "                   slow the engine down or keep it from starting; exit status: 0 all is "
-    "well,\n"
-    "                   1 warnings, 2 failures. Writes nothing but a file of its own in the log's\n"
-    "                   directory, which it removes\n"
+    "                   slow the engine down or keep it from starting. Writes nothing but a file "
+    "of\n"
+    "                   its own in the log's directory, which it removes\n"
     "  --tune           with --check: prints the commands that would mend it; runs none of them\n"
     "\n"
     "SIGTERM or SIGINT: finishes what is under way, seals and closes the log, exits with 0.\n"
     "SIGHUP: reads the section [clients] of the configuration again.\n"
-    "exit status: 0 stopped cleanly, 1 could not start, 2 usage, 3 the log failed while running\n";
+    "exit status: 0 stopped cleanly, 1 could not start, 2 usage, 3 the log failed while running;\n"
+    "with --check: 0 all is well, 1 warnings, 2 failures or usage\n";
 
 enum exit_status {
 	EXIT_CLEAN = 0,

@@ -60,7 +60,7 @@ static const char usage[] =
     "\n"
     "exit status: 0 sound, 1 usage, 2 sound with a torn tail that the next start of the engine\n"
     "cuts, 3 corrupt, 4 diverged (a recomputed outcome differs), 5 unreadable,\n"
-    "6 what was asked for is not in the log; diff: 4 the logs differ\n";
+    "6 what was asked for is not in the log; diff: 4 the logs differ; export: 4 another log\n";
 
 void command_error(const char *format, ...)
 {
