@@ -157,7 +157,8 @@ static void admit(struct lcore *lcore, struct rte_mbuf *mbuf)
 	lcore->waiting[lcore->waiting_tail++ & lcore->tx_mask] = mbuf;
 }
 
-/* Serves some of what waits, when the open epoch has room for it. */
+/* Serves some of what waits, when the open epoch has room for it, and as long as there are rows for
+ * transfers between shards: those under way finish soon, so to wait is better than to refuse. */
 static bool serve_waiting(struct lcore *lcore)
 {
 	uint32_t count = lcore->waiting_tail - lcore->waiting_head;
@@ -171,7 +172,8 @@ static bool serve_waiting(struct lcore *lcore)
 		lcore->counts.no_room++;
 		return false;
 	}
-	for (uint32_t i = 0; i < count; i++) {
+	uint32_t served = 0;
+	for (; served < count && worker_has_rows(lcore->worker); served++) {
 		struct rte_mbuf *mbuf = lcore->waiting[lcore->waiting_head++ & lcore->tx_mask];
 		const struct packet *packet = packet_of(mbuf);
 		uint32_t records = records_in(mbuf);
@@ -180,7 +182,7 @@ static bool serve_waiting(struct lcore *lcore)
 		worker_accept(lcore->worker, packet->shard, mbuf,
 			      net_port_payload(mbuf, &packet->frame));
 	}
-	return true;
+	return served > 0;
 }
 
 static uint64_t monotonic_ns(void)

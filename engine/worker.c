@@ -240,6 +240,19 @@ bool worker_has_room(const struct worker *worker, uint32_t records)
 	return true;
 }
 
+bool worker_has_rows(const struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->shard_count; i++) {
+		const struct phase_table *phase = &worker->batches[i].shard->phase;
+		for (uint32_t peer = 0; peer < phase->shards; peer++) {
+			const struct phase_link *link = &phase->link[peer];
+			if (link->next - link->low > phase->rows / 2)
+				return false;
+		}
+	}
+	return true;
+}
+
 /* Epochs. */
 
 static void enter_epoch(struct worker *worker, uint64_t epoch)

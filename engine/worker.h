@@ -170,6 +170,10 @@ enum worker_route worker_route(struct worker *worker, uint8_t *payload, size_t s
  * worker takes nothing until it enters a new epoch: no datagrams and no messages. */
 bool worker_has_room(const struct worker *worker, uint32_t records);
 
+/* Has every link of the worker's shards half of its phase rows free? If not, a caller that can wait does
+ * so before it hands over more transfers: with the rows used up they would be answered BUSY. */
+bool worker_has_rows(const struct worker *worker);
+
 /* Takes in hand a routed datagram for `shard`, one of the worker's own. Its reply comes out of the
  * sink, now or later; results go into `payload`. */
 void worker_accept(struct worker *worker, uint32_t shard, void *packet, uint8_t *payload);

@@ -25,8 +25,8 @@ SERVER = f"{network.ENGINE_ADDRESS}:{network.UDP_PORT}"
 LOGS = network.SCRATCH / "logs"
 
 # Every id of a run fits the exactly-once window at this rate, of all shards together.
-IDS_PER_SECOND = 1600000
-WINDOW_S = 20
+IDS_PER_SECOND = 3200000
+WINDOW_S = 10
 AHEAD_S = 1
 
 

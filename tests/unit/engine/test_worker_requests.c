@@ -420,6 +420,23 @@ Test(worker_requests, busy_when_requests_run_out)
 	cr_assert(packet_result(again, 0).status == STATUS_OK, "they are free again");
 }
 
+Test(worker_requests, rows_are_short_when_more_than_half_of_a_link_is_under_way)
+{
+	enum { ROWS = 4 };
+
+	start(&(struct stand_options){.shards = 2, .workers = 2, .rows = ROWS});
+	for (uint32_t i = 0; i <= ROWS / 2; i++) {
+		cr_assert(worker_has_rows(stand->worker[0]), "%u under way", i);
+		stand_send_pay(stand, wallet[0], wallet[1], 1);
+		worker_flush(stand->worker[0]);
+	}
+	cr_assert_not(worker_has_rows(stand->worker[0]));
+	cr_assert(worker_has_rows(stand->worker[1]), "the other way is another link");
+	stand_deliver(stand);
+	cr_assert(worker_has_rows(stand->worker[0]));
+	commit();
+}
+
 /* The two reasons for which a worker takes nothing new. */
 static void no_new_work(bool draining)
 {
