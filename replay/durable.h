@@ -9,7 +9,6 @@
 #ifndef GIRO_REPLAY_DURABLE_H
 #define GIRO_REPLAY_DURABLE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "wal/reader.h"
@@ -19,16 +18,10 @@ struct durable {
 	uint64_t count; /* blocks 0 .. count - 1 are durable */
 };
 
-/* Begins at `segment` of a log that is perhaps being written. Returns 0 or a negative errno. */
-int durable_open(struct durable *durable, struct wal_disk *disk, uint64_t segment);
-
 /* Begins where `reader` stands, and reads to the end that the log has by now: blocks 0 .. count - 1 are
  * durable. Then lets `reader` forget what it had read ahead: if a start of the engine has cut blocks
  * since, it would take old ones for those that are durable now. Returns 0 or a negative errno. */
 int durable_open_beside(struct durable *durable, struct wal_reader *reader);
-
-/* Is block `seq` known to be durable by now? Reads on as far as needed. */
-bool durable_covers(struct durable *durable, uint64_t seq);
 
 void durable_close(struct durable *durable);
 

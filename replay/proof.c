@@ -135,7 +135,7 @@ static bool wanted(void *context, const struct wal_block_header *block)
 
 static bool ready(void *context, uint64_t seq)
 {
-	return durable_covers(&((struct proof *)context)->durable, seq);
+	return seq < ((struct proof *)context)->durable.count;
 }
 
 static void show(void *context, const struct node *node)
@@ -289,8 +289,7 @@ static enum node_end play(struct proof *proof)
 	    .progress = show,
 	};
 
-	if (request->durable && durable_open(&proof->durable, node->disk,
-					     wal_reader_tail(&node->reader)->segment) != 0) {
+	if (request->durable && durable_open_beside(&proof->durable, &node->reader) != 0) {
 		snprintf(node->text, sizeof(node->text), "%s", proof->durable.reader.fault.text);
 		return NODE_UNREADABLE;
 	}
