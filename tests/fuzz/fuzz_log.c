@@ -90,12 +90,15 @@ struct fuzz_branch fuzz_branches[] = {
 #define COUNTS_OF_READER (sizeof(struct wal_reader_counts) / sizeof(uint64_t))
 #define REASONS		 (COUNTS + COUNTS_OF_READER)
 
-/* The first reason is none; the other takes a segment that is full to its last page and a forged
- * header behind it, which no short program makes. */
+/* The first reason is none; the second takes a segment that is full to its last page and a forged
+ * header behind it, which no short program makes; the others belong to logs with an archive and to
+ * segments that go while they are read, which this disk in memory does not know. */
 __attribute__((constructor)) static void leave_out_others(void)
 {
 	fuzz_branches[REASONS + WAL_REASON_NONE].text = "";
 	fuzz_branches[REASONS + WAL_REASON_SEGMENT_ENDS].text = "";
+	fuzz_branches[REASONS + WAL_REASON_ARCHIVE].text = "";
+	fuzz_branches[REASONS + WAL_REASON_REMOVED].text = "";
 }
 
 /* The log as it was written, and where. */
