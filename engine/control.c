@@ -114,11 +114,9 @@ static void *control_main(void *context)
 {
 	struct control *control = context;
 	const struct timespec pause = {.tv_nsec = WATCH_EVERY_MS * 1000000};
-	struct watch_sample sample = take_sample(control);
 	sigset_t set;
 
 	hangup_set(&set);
-	watch_init(&control->watch, &sample);
 	while (!atomic_load_explicit(&control->stop, memory_order_relaxed)) {
 		int signal = sigtimedwait(&set, NULL, &pause);
 		if (atomic_load_explicit(&control->stop, memory_order_relaxed))
@@ -137,6 +135,9 @@ void control_init(struct control *control, struct engine *engine, const struct c
 
 int control_start(struct control *control)
 {
+	/* Before anyone is told that the engine is ready: what happens from then on is noticed. */
+	const struct watch_sample sample = take_sample(control);
+	watch_init(&control->watch, &sample);
 	int error =
 	    rte_ctrl_thread_create(&control->thread, "giro-control", NULL, control_main, control);
 

@@ -12,7 +12,8 @@ from client import Client
 from engine import Engine, wait_until
 
 LOAD_S = 6
-SETTINGS = {"log_segment_mib": 4, "log_buffer_kib": 128, "shard_ids_per_second": 200_000}
+SETTINGS = {"log_segment_mib": 4, "log_buffer_kib": 128, "shard_ids_per_second": 200_000,
+            "shard_window_s": 20}
 CORRUPT = 3
 
 
