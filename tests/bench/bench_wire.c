@@ -34,6 +34,10 @@
 
 int engine_log_type;
 
+/* UDP ports that the requests come from. */
+#define CLIENT_PORT 40000
+#define CLIENTS	    61
+
 #define DEVICE	       "net_ring_wire"
 #define BURST	       32
 #define IN_FLIGHT_MAX  16384
@@ -211,6 +215,8 @@ static void make_frame(const struct generator *g, struct rte_mbuf *mbuf, uint32_
 		sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
 	sum = (sum & 0xffff) + (sum >> 16);
 	put16(bytes + 24, ~(sum + (sum >> 16)) & 0xffff);
+	/* Of one client or another: the engine lets none of them have all of its room. */
+	put16(bytes + 34, CLIENT_PORT + (uint32_t)((uintptr_t)mbuf / CACHE_LINE % CLIENTS));
 	put16(bytes + 36, g->udp_port + shard);
 	put16(bytes + 38, (uint32_t)payload_size + 8); /* no UDP checksum: the wire's guards it */
 	mbuf->data_len = (uint16_t)(HEADERS_BYTES + payload_size);
@@ -434,7 +440,6 @@ static void make_headers(struct generator *g, const struct net_interface *self)
 	memcpy(bytes + 26, self->address, 4);
 	bytes[29] ^= 3;
 	memcpy(bytes + 30, self->address, 4);
-	put16(bytes + 34, 40000);
 }
 
 static void report(const struct generator *g)
