@@ -22,7 +22,7 @@ def lcores(shards):
 
 
 def wire(shards, accounts, seconds, program=None, **options):
-    chosen = ground.settings(shards, 1500, accounts, ids_per_second=6000000)
+    chosen = ground.settings(shards, 1500, accounts, ids_per_second=9000000)
     chosen |= {"shard_window_s": 8, "shard_accounts": int(accounts * 1.1) // shards + 2000,
                "shard_rows": 16384}
     with ground.log_folder() as log, ground.huge_pages(ground.memory_mib(chosen) + 64):
