@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "engine/check.h"
+#include "engine/clock.h"
 #include "engine/log_writer.h"
 #include "engine/sysfs.h"
 
@@ -255,14 +256,6 @@ static int by_time(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* As the log is written: into blocks that are there already, past the page cache. */
 static int time_writes(int fd, void *page, uint64_t times_ns[CHECK_WRITES])
 {
@@ -270,12 +263,12 @@ static int time_writes(int fd, void *page, uint64_t times_ns[CHECK_WRITES])
 
 	for (unsigned pass = 0; pass < 2; pass++) {
 		for (unsigned i = 0; i < CHECK_WRITES; i++) {
-			uint64_t start_ns = monotonic_ns();
+			uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
 			ssize_t wrote = pwritev2(fd, &vector, 1, (off_t)i * WRITE_BYTES,
 						 pass == 0 ? 0 : RWF_DSYNC);
 			if (wrote != (ssize_t)WRITE_BYTES)
 				return wrote < 0 ? -errno : -EIO;
-			times_ns[i] = monotonic_ns() - start_ns;
+			times_ns[i] = clock_ns(CLOCK_MONOTONIC) - start_ns;
 		}
 		if (pass == 0 && fsync(fd) != 0)
 			return -errno;

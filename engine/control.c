@@ -8,6 +8,7 @@
 #include <rte_lcore.h>
 #include <urcu-qsbr.h>
 
+#include "engine/clock.h"
 #include "engine/log.h"
 
 #define WATCH_EVERY_MS 250
@@ -68,14 +69,6 @@ static void reload(struct control *control)
 }
 
 /* Watching. */
-
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static struct watch_sample take_sample(const struct control *control)
 {

@@ -18,6 +18,7 @@
 #include <urcu-qsbr.h>
 
 #include "base/check.h"
+#include "engine/clock.h"
 #include "engine/log.h"
 #include "engine/memory.h"
 #include "engine/telemetry.h"
@@ -26,14 +27,6 @@
 #define DRAIN_MS 10000
 
 #define LINK_WAIT_MS 2000
-
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static uint64_t monotonic_ms(void)
 {

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/clock.h"
+
 /* What sched_setattr(2) takes, as far as it is used here; glibc 2.36 does not declare it, and the
  * kernel's header cannot stand beside <sched.h>. */
 struct scheduling {
@@ -48,12 +50,9 @@ void idle_init(struct idle *idle, enum idle_policy policy)
 
 uint64_t idle_nap_ns(struct idle *idle)
 {
-	struct timespec now;
-
 	if (idle->policy != IDLE_SLEEP)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	if (idle->since_ns == 0)
 		idle->since_ns = now_ns;
 	if (now_ns - idle->since_ns < IDLE_SPIN_NS)

@@ -10,6 +10,7 @@
 #include <urcu-qsbr.h>
 
 #include "base/check.h"
+#include "engine/clock.h"
 
 /* What stands in the private area of an mbuf in the engine's hands. */
 struct packet {
@@ -185,14 +186,6 @@ static bool serve_waiting(struct lcore *lcore)
 	return served > 0;
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Answers in place a datagram of a client that is over its limit. */
 static bool refuse_over_limit(struct lcore *lcore, struct rte_mbuf *mbuf)
 {
@@ -206,7 +199,7 @@ static bool refuse_over_limit(struct lcore *lcore, struct rte_mbuf *mbuf)
 	memcpy(&header, payload, sizeof(header));
 	if (client_table_admit(lcore->clients, limits,
 			       net_port_source(mbuf, &packet_of(mbuf)->frame), header.count,
-			       monotonic_ns(), &retry_after_ms))
+			       clock_ns(CLOCK_MONOTONIC), &retry_after_ms))
 		return false;
 	reply(
 	    lcore, mbuf,

@@ -2,15 +2,8 @@
 #include "engine/idle.h"
 
 #include <criterion/criterion.h>
-#include <time.h>
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
+#include "engine/clock.h"
 
 Test(idle, only_sleep_naps)
 {
@@ -31,7 +24,7 @@ Test(idle, naps_when_the_spin_is_over)
 	idle_init(&idle, IDLE_SLEEP);
 	idle.since_ns = 1;
 	cr_assert_eq(idle_nap_ns(&idle), IDLE_NAP_MAX_NS);
-	idle.since_ns = now_ns() - 50 * IDLE_SPIN_NS;
+	idle.since_ns = clock_ns(CLOCK_MONOTONIC) - 50 * IDLE_SPIN_NS;
 	uint64_t nap_ns = idle_nap_ns(&idle);
 	cr_assert(nap_ns >= IDLE_NAP_MIN_NS && nap_ns <= IDLE_NAP_MAX_NS);
 }
