@@ -9,7 +9,6 @@
  *
  * Prints one line of JSON.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -26,6 +25,7 @@
 #include "base/transfer.h"
 #include "client/bench_histogram.h"
 #include "net/wire.h"
+#include "tests/bench/bench_socket.h"
 
 #define BURST	     32
 #define SOCKET_BYTES (8 << 20)
@@ -85,15 +85,9 @@ static uint64_t draw(struct load *load)
 
 static int open_socket(const char *address, unsigned port)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	const int size = SOCKET_BYTES;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	int fd = bench_socket(address, port, SOCKET_BYTES);
 
-	if (fd < 0 || inet_pton(AF_INET, address, &to.sin_addr) != 1)
-		fail(address);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0)
+	if (fd < 0)
 		fail(address);
 	return fd;
 }
