@@ -233,6 +233,7 @@ static void answer_worker(struct rte_tel_data *data, uint32_t index)
 	put(data, "infos", READ(worker->counts.infos));
 	put(data, "bad_requests", READ(worker->counts.refused));
 	put(data, "busy_requests", READ(worker->counts.busy_requests));
+	put(data, "over_rate", READ(worker->counts.over_rate));
 	put(data, "epochs", READ(worker->counts.epochs_entered));
 	put(data, "caught_up", READ(worker->counts.caught_up));
 	put(data, "requests", READ(worker->requests_used));

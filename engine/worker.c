@@ -76,9 +76,14 @@ struct worker *worker_new(void *memory, const struct worker_config *config,
 
 	worker->committed = epoch_committed(config->clock);
 	worker->epoch = epoch_newest(config->clock);
-	for (uint32_t i = 0; i < shard_count; i++)
-		shard_enter_epoch(shards[i], worker->epoch,
+	for (uint32_t i = 0; i < shard_count; i++) {
+		struct shard *shard = shards[i];
+		shard_enter_epoch(shard, worker->epoch,
 				  config->clock->time_ms[worker->epoch % config->clock->slots]);
+		intake_init(&worker->batches[i].intake, shard->limits.ids_per_second,
+			    window_generation_ms(&shard->window) / 4, shard->window.puts,
+			    shard->now_ms);
+	}
 	return worker;
 }
 
@@ -555,12 +560,23 @@ static void refuse_busy(struct worker *worker, void *packet, uint8_t *payload)
 		replies_hand_out(worker);
 }
 
+/* SHARD_INPUT_NO_NEW_WORK for a request for new work that cannot be taken now, or 0. */
+static uint8_t new_work_flags(struct worker *worker, struct worker_batch *batch)
+{
+	const struct shard *shard = batch->shard;
+	bool has_space =
+	    atomic_load_explicit(&worker->config.clock->has_space, memory_order_relaxed);
+
+	if (!intake_is_open(&batch->intake, shard->window.puts, shard->now_ms)) {
+		worker->counts.over_rate++;
+		return SHARD_INPUT_NO_NEW_WORK;
+	}
+	return worker->draining || !has_space ? SHARD_INPUT_NO_NEW_WORK : 0;
+}
+
 void worker_accept(struct worker *worker, uint32_t shard, void *packet, uint8_t *payload)
 {
 	struct worker_batch *batch = worker->batch_of[shard];
-	bool has_space =
-	    atomic_load_explicit(&worker->config.clock->has_space, memory_order_relaxed);
-	uint8_t flags = worker->draining || !has_space ? SHARD_INPUT_NO_NEW_WORK : 0;
 	struct wire_header header;
 
 	CHECK(batch != NULL);
@@ -579,10 +595,10 @@ void worker_accept(struct worker *worker, uint32_t shard, void *packet, uint8_t 
 	worker->counts.datagrams++;
 	switch (header.kind) {
 	case WIRE_TRANSFER:
-		accept_transfers(worker, batch, request, flags);
+		accept_transfers(worker, batch, request, new_work_flags(worker, batch));
 		return;
 	case WIRE_ACCOUNT:
-		accept_operations(worker, batch, request, flags);
+		accept_operations(worker, batch, request, new_work_flags(worker, batch));
 		return;
 	case WIRE_LOOKUP_ACCOUNT:
 		accept_account_lookups(worker, batch->shard, request);

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "engine/epoch.h"
+#include "engine/intake.h"
 #include "engine/meter.h"
 #include "engine/slot_map.h"
 #include "net/wire.h"
@@ -80,6 +81,7 @@ struct worker_counts {
 	uint64_t infos;		 /* INFO answered */
 	uint64_t refused;	 /* answered BAD_* as a whole */
 	uint64_t busy_requests;	 /* answered BUSY as a whole: `requests` in hand */
+	uint64_t over_rate;	 /* new work in them was BUSY: more ids a second than configured */
 	uint64_t epochs_entered; /* sealed the one before */
 	uint64_t caught_up;	 /* entered an epoch because a message came from it */
 	uint64_t held;		 /* replies that had to wait for a commit */
@@ -89,6 +91,7 @@ struct worker_counts {
 /* Inputs on their way to one shard. */
 struct worker_batch {
 	struct shard *shard;
+	struct intake intake;
 	uint32_t count;
 	struct shard_input inputs[SHARD_BURST_MAX];
 };

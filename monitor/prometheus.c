@@ -57,6 +57,8 @@ static const struct metric worker_metrics[] = {
     {"bad_requests", "giro_worker_bad_requests_total", "counter", "Answered BAD_* as a whole.", 0},
     {"busy_requests", "giro_worker_busy_requests_total", "counter",
      "Answered BUSY as a whole: too many requests in hand.", 0},
+    {"over_rate", "giro_worker_over_rate_total", "counter",
+     "Requests whose new work was BUSY: more ids a second than configured.", 0},
     {"handed_over", "giro_worker_handed_over_total", "counter",
      "Requests handed to the worker that owns the shard.", 0},
     {"epochs", "giro_worker_epochs_total", "counter", "Epochs entered.", 0},

@@ -42,7 +42,7 @@ void window_init(struct window *window, void *entries, uint64_t window_ms, uint6
 	*window = (struct window){
 	    .entries = entries,
 	    .table_entries = size,
-	    .count_max = size / 2,
+	    .count_max = size / 4 * 3,
 	    .window_ms = window_ms,
 	    .ahead_ms = ahead_ms,
 	    .shift = generation_shift(window_ms),
@@ -92,6 +92,7 @@ void window_put(struct window *window, const struct window_place *place,
 	CHECK(window_generation_number(window, at->id) != place->number);
 	*at = *entry;
 	generation->count++;
+	window->puts++;
 }
 
 bool window_put_reserved(struct window *window, struct window_place *place,

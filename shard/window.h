@@ -49,7 +49,9 @@ struct window_generation {
 struct window {
 	struct window_entry *entries; /* `generations` tables of `table_entries` */
 	uint64_t table_entries;
-	uint64_t count_max; /* entries and promises of one generation, half of its table */
+	uint64_t
+	    count_max; /* entries and promises of one generation: three quarters of its table */
+	uint64_t puts; /* entries put so far */
 	uint64_t window_ms;
 	uint64_t ahead_ms;
 	uint32_t shift;
@@ -57,8 +59,15 @@ struct window {
 	struct window_generation generation[WINDOW_GENERATIONS_MAX];
 };
 
-/* Bytes of entries for a window that must take `ids_per_second` new ids for as long as it lasts. */
+/* Bytes of entries for a window that must take `ids_per_second` new ids for as long as it lasts: they
+ * fill half of each table. Half as many again fit, since ids do not come evenly. */
 size_t window_bytes(uint64_t window_ms, uint64_t ahead_ms, uint64_t ids_per_second);
+
+/* How much of id time a generation is. */
+static inline uint64_t window_generation_ms(const struct window *window)
+{
+	return UINT64_C(1) << window->shift;
+}
 
 /* `entries`: window_bytes() zeroed bytes, aligned to a cache line; borrowed.
  * WINDOW_MS_MIN <= window_ms <= WINDOW_MS_MAX, ahead_ms <= window_ms, ids_per_second >= 1. */

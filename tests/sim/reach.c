@@ -58,6 +58,7 @@ static const char *const worker_rows[] = {
     "INFO answered",
     "refused as a whole: BAD_*",
     "refused as a whole: BUSY",
+    "new work refused: ids above the rate",
     "epoch sealed",
     "caught up with a message's epoch",
     "reply held for its epoch",

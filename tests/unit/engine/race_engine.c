@@ -282,7 +282,7 @@ static struct shard_limits thread_limits(void)
 	    .accounts_max = WALLETS + 1,
 	    .window_ms = 2000, /* short: tables are forgotten on the way */
 	    .ahead_ms = 0,
-	    .ids_per_second = 200000,
+	    .ids_per_second = 600000,
 	};
 }
 

@@ -40,7 +40,7 @@ struct shard_limits stand_limits(const struct stand_options *options)
 	    .accounts_max = 1000,
 	    .window_ms = 60000,
 	    .ahead_ms = 10000,
-	    .ids_per_second = 1000,
+	    .ids_per_second = options->ids_per_second != 0 ? options->ids_per_second : 1000,
 	    .try_timeout_ms = options->try_timeout_ms,
 	};
 }

@@ -420,6 +420,44 @@ Test(worker_requests, busy_when_requests_run_out)
 	cr_assert(packet_result(again, 0).status == STATUS_OK, "they are free again");
 }
 
+/* Above the rate an id is refused for as long as the rate needs, and then taken, under the same id:
+ * it never has to wait until it expires. */
+Test(worker_requests, new_ids_above_the_rate_wait_for_time_to_pass)
+{
+	enum { RATE = 4, TRANSFERS = 24 };
+	struct transfer transfers[TRANSFERS];
+	uint32_t taken = 0;
+	uint32_t rounds = 0;
+
+	start(&(struct stand_options){
+	    .shards = 1, .workers = 1, .requests = 2 * TRANSFERS, .ids_per_second = RATE});
+	for (uint32_t i = 0; i < TRANSFERS; i++)
+		memcpy(&transfers[i], record_at(stand_pay(stand, wallet[0], issuer[0], 1)),
+		       sizeof(transfers[i]));
+	for (uint32_t before = 0; taken < TRANSFERS; before = taken, rounds++) {
+		struct packet *sent[TRANSFERS];
+		for (uint32_t i = 0; i < TRANSFERS; i++) {
+			sent[i] = stand_packet(stand, WIRE_TRANSFER, &transfers[i], 1);
+			stand_send(stand, 0, sent[i]);
+		}
+		uint64_t epoch = epoch_newest(&stand->clock);
+		stand_open(stand, 1000);
+		stand_turn(stand);
+		stand_commit(stand, epoch);
+		taken = 0;
+		for (uint32_t i = 0; i < TRANSFERS; i++) {
+			enum status status = packet_result(sent[i], 0).status;
+			cr_assert(status == STATUS_OK || status == STATUS_BUSY);
+			cr_assert(status == STATUS_OK || i >= before, "a repeat is answered");
+			taken += status == STATUS_OK;
+		}
+		if (rounds > 0)
+			cr_assert(taken == before + RATE || taken == TRANSFERS, "%u after %u",
+				  taken, before);
+	}
+	cr_assert(rounds > 2 && stand->worker[0]->counts.over_rate > 0);
+}
+
 Test(worker_requests, rows_are_short_when_more_than_half_of_a_link_is_under_way)
 {
 	enum { ROWS = 4 };
