@@ -130,7 +130,7 @@ int control_start(struct control *control)
 {
 	/* Before anyone is told that the engine is ready: what happens from then on is noticed. */
 	const struct watch_sample sample = take_sample(control);
-	watch_init(&control->watch, &sample);
+	watch_init(&control->watch, &sample, control->config.limits.ahead_ms);
 	int error =
 	    rte_ctrl_thread_create(&control->thread, "giro-control", NULL, control_main, control);
 

@@ -339,6 +339,8 @@ static int start_clock(struct engine *engine, char error[ENGINE_ERROR_MAX])
 		return -1;
 	/* The wall clock may have stepped back since the log's last block; the log's time does not. */
 	uint64_t now_ms = clock_ms(CLOCK_REALTIME);
+	wall_clock_init(&engine->wall_clock, config->limits.ahead_ms, now_ms,
+			clock_ms(CLOCK_MONOTONIC));
 	if (now_ms < engine->recovery.writer.tail.time_ms)
 		now_ms = engine->recovery.writer.tail.time_ms;
 	epoch_clock_init(&engine->clock, memory, engine->workers, config->limits.shards,
@@ -430,11 +432,17 @@ static void rest(struct engine *engine)
 		idle_rest(&engine->idle);
 }
 
+static uint64_t epoch_time_ms(struct engine *engine)
+{
+	return wall_clock_ms(&engine->wall_clock, clock_ms(CLOCK_REALTIME),
+			     clock_ms(CLOCK_MONOTONIC));
+}
+
 /* One turn of the log writer, and rest when there was nothing to do. */
 static int writer_turn(struct engine *engine)
 {
 	uint64_t begin = meter_cycles();
-	int moved = log_writer_turn(&engine->log_writer, clock_ms(CLOCK_REALTIME));
+	int moved = log_writer_turn(&engine->log_writer, epoch_time_ms(engine));
 
 	log_meter_turn(&engine->log_meter, &engine->recovery.writer, begin, moved > 0);
 	if (moved < 0)
@@ -466,7 +474,7 @@ static int close_log(struct engine *engine)
 		idle_rest(&engine->idle);
 	}
 	int64_t closed =
-	    log_writer_mark(&engine->recovery.writer, WAL_CLOSE, last + 1, clock_ms(CLOCK_REALTIME),
+	    log_writer_mark(&engine->recovery.writer, WAL_CLOSE, last + 1, epoch_time_ms(engine),
 			    engine->shards, engine->config.limits.shards);
 	if (closed < 0) {
 		LOG_ERROR("the log was not closed: %s", strerror((int)-closed));

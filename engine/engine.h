@@ -20,6 +20,7 @@
 #include "engine/log_meter.h"
 #include "engine/log_writer.h"
 #include "engine/recovery.h"
+#include "engine/wall_clock.h"
 
 #define ENGINE_ERROR_MAX RECOVERY_ERROR_MAX
 
@@ -42,6 +43,7 @@ struct engine {
 	uint64_t recovery_ms; /* that reading the log took */
 	struct epoch_clock clock;
 	struct log_writer log_writer;
+	struct wall_clock wall_clock; /* of the main thread */
 	struct log_meter log_meter;
 	struct idle idle; /* of the main thread */
 	struct lcore_shared shared;

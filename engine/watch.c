@@ -15,6 +15,11 @@ static const struct {
 	 "is lost, clients repeat"},
     [WATCH_CLOCK_FORWARD] = {false, "the clock was set forward by ",
 			     " ms; the log's time follows and can never go back: check chrony"},
+    [WATCH_CLOCK_NOT_FOLLOWED] =
+	{false, "the clock was set forward by ",
+	 " ms, further than an id may be ahead: the log's time does not follow and goes on at its "
+	 "own pace. Is the clock right now? Then start the engine again; else set it right"},
+    [WATCH_CLOCK_FOLLOWED] = {true, "the log's time follows the clock again", NULL},
     [WATCH_CLOCK_BACK] = {false, "the clock was set back by ", " ms: check chrony"},
     [WATCH_CLOCK_BEHIND] = {false, "the clock stands ",
 			    " ms before the log's time, which stands still until then: the ids of "
@@ -50,11 +55,13 @@ void watch_text(const struct watch_event *event, char text[WATCH_TEXT_BYTES])
 		snprintf(text, WATCH_TEXT_BYTES, "%s", before);
 }
 
-void watch_init(struct watch *watch, const struct watch_sample *sample)
+void watch_init(struct watch *watch, const struct watch_sample *sample, uint64_t step_max_ms)
 {
 	*watch = (struct watch){.last = *sample, .moved_ms = sample->monotonic_ms};
 	watch->last.link_up = true;
 	watch->last.has_space = true;
+	watch->followed = true;
+	wall_clock_init(&watch->clock, step_max_ms, sample->realtime_ms, sample->monotonic_ms);
 }
 
 static void say(struct watch_event *events, unsigned *count, enum watch_kind kind, uint64_t ms)
@@ -69,10 +76,16 @@ static void watch_clock(struct watch *watch, const struct watch_sample *sample,
 	int64_t jump = (int64_t)(sample->realtime_ms - watch->last.realtime_ms) - elapsed;
 	bool behind = sample->realtime_ms + WATCH_CLOCK_MS < sample->log_ms;
 
+	bool followed = wall_clock_ms(&watch->clock, sample->realtime_ms, sample->monotonic_ms) >=
+			sample->realtime_ms;
 	if (jump > WATCH_CLOCK_MS)
-		say(events, count, WATCH_CLOCK_FORWARD, (uint64_t)jump);
+		say(events, count, followed ? WATCH_CLOCK_FORWARD : WATCH_CLOCK_NOT_FOLLOWED,
+		    (uint64_t)jump);
 	if (jump < -WATCH_CLOCK_MS)
 		say(events, count, WATCH_CLOCK_BACK, (uint64_t)-jump);
+	if (followed && !watch->followed)
+		say(events, count, WATCH_CLOCK_FOLLOWED, 0);
+	watch->followed = followed;
 	if (behind && !watch->behind) {
 		watch->behind_ms = sample->monotonic_ms;
 		say(events, count, WATCH_CLOCK_BEHIND, sample->log_ms - sample->realtime_ms);

@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/wall_clock.h"
+
 /* How long commits may stand still before it is said. */
 #define WATCH_STALL_MS 1000
 /* What the clock may be off between two samples, or stand before the log's time. */
@@ -43,6 +45,8 @@ struct watch_sample {
 enum watch_kind {
 	WATCH_PAUSED,
 	WATCH_CLOCK_FORWARD,
+	WATCH_CLOCK_NOT_FOLLOWED,
+	WATCH_CLOCK_FOLLOWED,
 	WATCH_CLOCK_BACK,
 	WATCH_CLOCK_BEHIND,
 	WATCH_CLOCK_CAUGHT_UP,
@@ -65,11 +69,14 @@ struct watch {
 	uint64_t moved_ms; /* monotonic: when `committed` moved last */
 	bool stalled;
 	bool behind;
-	uint64_t behind_ms; /* monotonic: since when */
+	bool followed;		 /* the wall clock, by epochs */
+	uint64_t behind_ms;	 /* monotonic: since when */
+	struct wall_clock clock; /* as the log writer's: what epochs make of the clock */
 };
 
-/* From the first sample on. Nothing is said of it but a link that is down and a log that is full. */
-void watch_init(struct watch *watch, const struct watch_sample *sample);
+/* From the first sample on. Nothing is said of it but a link that is down and a log that is full.
+ * `step_max_ms`: as the log writer's wall clock has it. */
+void watch_init(struct watch *watch, const struct watch_sample *sample, uint64_t step_max_ms);
 
 /* Stores up to WATCH_EVENTS_MAX events that the sample shows and returns how many. */
 unsigned watch_step(struct watch *watch, const struct watch_sample *sample,

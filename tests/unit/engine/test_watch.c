@@ -5,7 +5,8 @@
 
 #include "engine/watch.h"
 
-#define STEP_MS 250
+#define STEP_MS	 250
+#define AHEAD_MS 10000
 
 static struct watch watch;
 static struct watch_sample now;
@@ -14,6 +15,8 @@ static char said[1024];
 static const char *const names[] = {
     [WATCH_PAUSED] = "paused",
     [WATCH_CLOCK_FORWARD] = "forward",
+    [WATCH_CLOCK_NOT_FOLLOWED] = "not-followed",
+    [WATCH_CLOCK_FOLLOWED] = "followed",
     [WATCH_CLOCK_BACK] = "back",
     [WATCH_CLOCK_BEHIND] = "behind",
     [WATCH_CLOCK_CAUGHT_UP] = "caught-up",
@@ -78,7 +81,7 @@ static void begin(void)
 	    .link_up = true,
 	};
 	said[0] = '\0';
-	watch_init(&watch, &now);
+	watch_init(&watch, &now, AHEAD_MS);
 }
 
 TestSuite(watch, .init = begin);
@@ -140,9 +143,20 @@ Test(watch, a_stopped_process_is_no_stall)
 Test(watch, the_clock_set_forward)
 {
 	live(1000);
-	now.realtime_ms += 3600000;
+	now.realtime_ms += AHEAD_MS;
 	live(1000);
-	cr_assert_str_eq(said, "forward 3600000; ");
+	cr_assert_str_eq(said, "forward 10000; ");
+}
+
+Test(watch, the_clock_set_too_far_forward_and_right_again)
+{
+	live(1000);
+	now.realtime_ms += 3600000;
+	stand_still(STEP_MS);
+	cr_assert_str_eq(said, "not-followed 3600000; ");
+	now.realtime_ms -= 3600000;
+	live(1000);
+	cr_assert_str_eq(said, "not-followed 3600000; back 3600000; followed 0; ");
 }
 
 Test(watch, the_clock_set_back_until_it_has_caught_up)
@@ -169,7 +183,7 @@ Test(watch, a_clock_a_little_off_is_no_news)
 Test(watch, an_engine_that_starts_behind_its_log_says_so)
 {
 	now.log_ms = now.realtime_ms + 7000;
-	watch_init(&watch, &now);
+	watch_init(&watch, &now, AHEAD_MS);
 	live(STEP_MS);
 	cr_assert_str_eq(said, "behind 6750; ");
 }
@@ -191,7 +205,7 @@ Test(watch, what_is_wrong_from_the_start_is_said)
 {
 	now.link_up = false;
 	now.has_space = false;
-	watch_init(&watch, &now);
+	watch_init(&watch, &now, AHEAD_MS);
 	live(STEP_MS);
 	cr_assert_str_eq(said, "full 0; down 0; ");
 }
@@ -204,7 +218,8 @@ Test(watch, every_event_has_a_text)
 		watch_text(&event, text);
 		cr_assert(strlen(text) > 10 && strlen(text) < WATCH_TEXT_BYTES - 1, "%s", text);
 		bool counts = kind != WATCH_FULL && kind != WATCH_HAS_SPACE &&
-			      kind != WATCH_LINK_DOWN && kind != WATCH_LINK_UP;
+			      kind != WATCH_LINK_DOWN && kind != WATCH_LINK_UP &&
+			      kind != WATCH_CLOCK_FOLLOWED;
 		cr_assert_eq(strstr(text, "4711") != NULL, counts, "%s", text);
 	}
 	cr_assert(watch_is_good(WATCH_GOES_ON) && !watch_is_good(WATCH_FULL));
