@@ -55,7 +55,7 @@ uint64_t idle_nap_ns(struct idle *idle)
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	if (idle->since_ns == 0)
 		idle->since_ns = now_ns;
-	if (now_ns - idle->since_ns < IDLE_SPIN_NS)
+	if (now_ns - idle->since_ns < IDLE_YIELD_NS)
 		return 0;
 	uint64_t nap_ns = (now_ns - idle->since_ns) / IDLE_NAP_SHARE;
 	if (nap_ns < IDLE_NAP_MIN_NS)
@@ -69,7 +69,7 @@ void idle_rest(struct idle *idle)
 
 	if (nap.tv_nsec > 0)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
-	else if (idle->policy == IDLE_YIELD)
+	else if (idle->policy != IDLE_POLL)
 		sched_yield();
 	else
 		__builtin_ia32_pause();

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a polling thread does when a loop found no work. With the policy `sleep` it spins for about as
- * long as a nap costs, then naps: so it never spends more than twice of what the better choice would
- * have cost (A. Karlin et al., "Empirical Studies of Competitive Spinning for a Shared-Memory
- * Multiprocessor", 1991). Naps grow with the time since the last work: what one adds to a latency is
- * a small share of the pause before it, and a thread that has long been idle costs little.
+ * What a polling thread does when a loop found no work. With the policy `sleep` it yields for a while,
+ * then naps (after A. Karlin et al., "Empirical Studies of Competitive Spinning for a Shared-Memory
+ * Multiprocessor", 1991). To yield costs nobody anything who has work on the same core, and a nap
+ * costs a wake-up: so it yields for longer than a round over client, disk and back takes, which keeps
+ * naps out of latency under any load, and naps when nothing happens. Naps grow with the time since the
+ * last work: what one adds to a latency is a small share of the pause before it, and a thread that has
+ * long been idle costs little.
  *
  * One per thread.
  */
@@ -17,11 +19,11 @@
 enum idle_policy {
 	IDLE_POLL,  /* looks again at once: lowest latency, a whole core */
 	IDLE_YIELD, /* lets others on the same core run first, but still takes its share of it */
-	IDLE_SLEEP, /* naps for microseconds: for cores shared with other work */
+	IDLE_SLEEP, /* yields, then naps for microseconds: for cores shared with other work */
 };
 
 /* A nap costs a wake-up: 15 to 20 us of CPU on a virtual machine, a few on metal, however short. */
-#define IDLE_SPIN_NS	20000
+#define IDLE_YIELD_NS	300000
 #define IDLE_NAP_MIN_NS 20000
 #define IDLE_NAP_MAX_NS 100000
 /* A nap is this share of the time since the last work. */

@@ -17,19 +17,19 @@ Test(idle, only_sleep_naps)
 	}
 }
 
-Test(idle, naps_when_the_spin_is_over)
+Test(idle, naps_when_the_yielding_is_over)
 {
 	struct idle idle;
 
 	idle_init(&idle, IDLE_SLEEP);
 	idle.since_ns = 1;
 	cr_assert_eq(idle_nap_ns(&idle), IDLE_NAP_MAX_NS);
-	idle.since_ns = clock_ns(CLOCK_MONOTONIC) - 50 * IDLE_SPIN_NS;
+	idle.since_ns = clock_ns(CLOCK_MONOTONIC) - 50 * IDLE_YIELD_NS;
 	uint64_t nap_ns = idle_nap_ns(&idle);
 	cr_assert(nap_ns >= IDLE_NAP_MIN_NS && nap_ns <= IDLE_NAP_MAX_NS);
 }
 
-Test(idle, work_begins_the_spin_anew)
+Test(idle, work_begins_the_yielding_anew)
 {
 	struct idle idle;
 
