@@ -108,6 +108,11 @@ static void poll_some(struct bench *bench, const struct schedule *schedule, int6
 	const size_t got = giro_poll(bench->giro, completions, BATCH, wait_us);
 	const uint64_t now = now_ns();
 
+	for (size_t i = 0; i < got; i++) {
+		const struct bench_slot *slot = &bench->slots[completions[i].context];
+		__builtin_prefetch(&bench->expected[slot->debit], 1);
+		__builtin_prefetch(&bench->expected[slot->credit], 1);
+	}
 	for (size_t i = 0; i < got; i++)
 		take(bench, schedule, &completions[i], now);
 }

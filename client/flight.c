@@ -54,8 +54,7 @@ void client_flights_delete(struct giro *giro)
 	free(giro->flights);
 }
 
-struct client_flight *client_flight_take(struct giro *giro, unsigned kind, unsigned shard,
-					 uint64_t now_ns)
+struct client_flight *client_flight_take(struct giro *giro, unsigned kind, unsigned shard)
 {
 	struct client_flight *flight = TAILQ_FIRST(&giro->free);
 
@@ -64,7 +63,7 @@ struct client_flight *client_flight_take(struct giro *giro, unsigned kind, unsig
 	TAILQ_REMOVE(&giro->free, flight, link);
 	giro->free_count--;
 	memset(flight->undecided, 0, sizeof(flight->undecided));
-	flight->opened_ns = now_ns;
+	flight->opened_ns = client_now_ns();
 	flight->first_sent_ns = 0;
 	flight->due_ns = UINT64_MAX;
 	flight->deadline_ns = UINT64_MAX;

@@ -67,11 +67,11 @@ static void timers(struct giro *giro, uint64_t now_ns)
 		client_retries_expire(giro, GIRO_TIMED_OUT, now_ns);
 }
 
-static void refill(struct giro *giro, uint64_t now_ns)
+static void refill(struct giro *giro)
 {
 	while (giro->retry_count > 0) {
 		const struct client_retry *retry = &giro->retries[giro->retry_first];
-		if (!client_fill(giro, retry->kind, retry->record, &retry->ticket, now_ns)) {
+		if (!client_fill(giro, retry->kind, retry->record, &retry->ticket)) {
 			/* Flights come free with answers and time-outs; look at the latter. */
 			client_due(giro, retry->ticket.deadline_ns);
 			return;
@@ -114,7 +114,7 @@ void client_advance(struct giro *giro, uint64_t linger_ns)
 	client_reading_step(giro, now_ns);
 	if (giro->log_changed)
 		return;
-	refill(giro, now_ns);
+	refill(giro);
 	close_filling(giro, now_ns, linger_ns);
 	client_send(giro, now_ns);
 }

@@ -189,6 +189,9 @@ struct giro {
 };
 
 uint64_t client_now_ns(void);
+/* The same clock and the wall clock as of the kernel's last tick, up to 10 ms ago: for what is asked for
+ * each record. */
+uint64_t client_tick_ns(void);
 uint64_t client_wall_ms(void);
 
 /* giro.c: takes what an INFO said; connects what it moved. */
@@ -199,7 +202,7 @@ void client_apply_info(struct giro *giro, uint64_t now_ns);
 /* Puts a record into the datagram being filled for its kind and shard. False when there is none and
  * no flight is free. */
 bool client_fill(struct giro *giro, unsigned kind, const void *record,
-		 const struct client_ticket *ticket, uint64_t now_ns);
+		 const struct client_ticket *ticket);
 /* FILLING -> READY */
 void client_flight_close(struct giro *giro, struct client_flight *flight);
 /* Accepts a record: 0, GIRO_FULL or GIRO_LOG_CHANGED. */
@@ -211,8 +214,7 @@ int client_submit(struct giro *giro, unsigned kind, const void *record,
 int client_flights_new(struct giro *giro);
 void client_flights_delete(struct giro *giro);
 /* A flight in FILLING without records, or NULL. */
-struct client_flight *client_flight_take(struct giro *giro, unsigned kind, unsigned shard,
-					 uint64_t now_ns);
+struct client_flight *client_flight_take(struct giro *giro, unsigned kind, unsigned shard);
 /* From any state to FREE; its records must be decided or moved. */
 void client_flight_release(struct giro *giro, struct client_flight *flight);
 /* To READY, at the head of its peer's queue when `first`. */

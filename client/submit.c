@@ -35,7 +35,7 @@ void client_flight_close(struct giro *giro, struct client_flight *flight)
 }
 
 bool client_fill(struct giro *giro, unsigned kind, const void *record,
-		 const struct client_ticket *ticket, uint64_t now_ns)
+		 const struct client_ticket *ticket)
 {
 	struct id128 key;
 
@@ -43,7 +43,7 @@ bool client_fill(struct giro *giro, unsigned kind, const void *record,
 	const unsigned shard = giro->map.slot[id_slot(key)];
 	struct client_flight *flight = giro->filling[kind][shard];
 	if (flight == NULL) {
-		flight = client_flight_take(giro, kind, shard, now_ns);
+		flight = client_flight_take(giro, kind, shard);
 		if (flight == NULL)
 			return false;
 	}
@@ -71,9 +71,8 @@ int client_submit(struct giro *giro, unsigned kind, const void *record,
 		return GIRO_LOG_CHANGED;
 	if (giro->outstanding == giro->capacity)
 		return GIRO_FULL;
-	const uint64_t now_ns = client_now_ns();
-	ticket->deadline_ns = now_ns + giro->options.timeout_ms * 1000000ull;
-	if (!client_fill(giro, kind, record, ticket, now_ns))
+	ticket->deadline_ns = client_tick_ns() + giro->options.timeout_ms * 1000000ull;
+	if (!client_fill(giro, kind, record, ticket))
 		return GIRO_FULL;
 	giro->outstanding++;
 	giro->statistics.records++;
