@@ -81,7 +81,7 @@ static void read_engine(struct exporter *exporter)
 		return;
 	json_decref(exporter->reading);
 	exporter->reading = NULL;
-	if (path == NULL && monitor_find(options->prefix, found, exporter->error) == 0)
+	if (path == NULL && monitor_find(options->prefix, "--socket", found, exporter->error) == 0)
 		path = found;
 	if (path != NULL)
 		exporter->reading = monitor_read(path, exporter->error);

@@ -78,7 +78,7 @@ static json_t *read_engine(struct top *top)
 
 	if (top->socket != NULL)
 		return monitor_read(top->socket, top->error);
-	if (monitor_find(top->prefix, found, top->error) != 0)
+	if (monitor_find(top->prefix, "--socket", found, top->error) != 0)
 		return NULL;
 	return monitor_read(found, top->error);
 }
