@@ -38,6 +38,7 @@ void epoch_clock_init(struct epoch_clock *clock, void *memory, uint32_t workers,
 		atomic_store(&clock->worker[w].sealed, committed);
 	atomic_store(&clock->committed, committed);
 	atomic_store(&clock->has_space, true);
+	clock->cut.shards = shards;
 	clock->time_ms[(committed + 1) % slots] = now_ms;
 	atomic_store(&clock->open, committed + 1);
 }
@@ -82,6 +83,7 @@ void epoch_open(struct epoch_clock *clock, uint64_t now_ms)
 
 	CHECK(epoch_can_open(clock));
 	clock->time_ms[(open + 1) % clock->slots] = now_ms > last_ms ? now_ms : last_ms;
+	cut_place(&clock->cut, open + 1, clock->time_ms[(open + 1) % clock->slots]);
 	/* pairs with the acquire in epoch_newest() */
 	atomic_store_explicit(&clock->open, open + 1, memory_order_release);
 }

@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "base/limits.h"
+#include "engine/cut.h"
 
 /* Worker lcores of one engine. */
 #define WORKERS_MAX SHARDS_MAX
@@ -72,6 +73,8 @@ struct epoch_clock {
 	uint64_t time_ms[EPOCH_SLOTS_MAX];
 
 	struct epoch_worker worker[WORKERS_MAX];
+
+	struct cut cut; /* of the digests that were asked for */
 };
 
 /* Bytes of all section buffers, and of the table in front of them. */

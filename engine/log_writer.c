@@ -138,6 +138,8 @@ static int advance(struct log_writer *writer)
 			return appended;
 		if (appended == 0)
 			break;
+		cut_logged(&writer->clock->cut, writer->next, writer->wal->tail.next_seq,
+			   writer->wal->tail.prev_hash);
 		writer->next++;
 		moved = 1;
 	}

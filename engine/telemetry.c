@@ -13,6 +13,9 @@
 #include <rte_lcore.h>
 #include <rte_telemetry.h>
 
+#include "engine/clock.h"
+#include "engine/log.h"
+
 /* A number that another thread writes: loaded once, whole. */
 #define READ(field) (*(const volatile __typeof__(field) *)&(field))
 
@@ -23,7 +26,10 @@
  * at start and end; no worker knows of it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct engine *engine;
+static struct cut *cut; /* the engine's, and the only thing that is asked of it */
+static bool cut_awaited;
 static uint64_t started_ms;
+static uint64_t opened_epoch;
 
 static void put(struct rte_tel_data *data, const char *name, uint64_t value)
 {
@@ -321,6 +327,142 @@ static void answer_shard(struct rte_tel_data *data, uint32_t index)
 		put_event(data, event_names[event], READ(shard->events[event]));
 }
 
+/* Digests. The lock is not held while they are awaited: EAL gives every reader a thread of its own, and
+ * the others go on. */
+
+#define DIGEST_POLL_NS 1000000
+
+enum digest_end {
+	DIGEST_DONE,
+	DIGEST_UNDER_WAY, /* another one is */
+	DIGEST_STOPPING,
+	DIGEST_LATE,
+};
+
+static const char *const digest_ends[] = {
+    [DIGEST_UNDER_WAY] = "other digests are under way: ask again when they are done",
+    [DIGEST_STOPPING] = "the engine is stopping",
+    [DIGEST_LATE] =
+	"no digests within the time limit: a worker does not run or the log stands still; "
+	"/giro/epoch and the engine's own messages say more",
+};
+
+/* One at a time, also when the one before was given up and its workers still walk. */
+static enum digest_end begin_digest(void)
+{
+	enum digest_end end = DIGEST_DONE;
+
+	pthread_mutex_lock(&lock);
+	if (engine == NULL)
+		end = DIGEST_STOPPING;
+	else if (cut_awaited || !cut_is_idle(cut))
+		end = DIGEST_UNDER_WAY;
+	if (end == DIGEST_DONE) {
+		cut_awaited = true;
+		cut_ask(cut);
+	}
+	pthread_mutex_unlock(&lock);
+	return end;
+}
+
+/* Looks once; false: not yet. */
+static bool poll_digest(struct cut_result *result, uint64_t deadline_ms, enum digest_end *end)
+{
+	bool over = true;
+
+	pthread_mutex_lock(&lock);
+	if (engine == NULL)
+		*end = DIGEST_STOPPING;
+	else if (cut_take(cut, epoch_committed(&engine->clock), result))
+		*end = DIGEST_DONE;
+	else if (clock_ms(CLOCK_MONOTONIC) >= deadline_ms)
+		*end = DIGEST_LATE;
+	else
+		over = false;
+	if (over)
+		cut_awaited = false;
+	pthread_mutex_unlock(&lock);
+	return over;
+}
+
+static enum digest_end await_digest(struct cut_result *result)
+{
+	uint64_t deadline_ms = clock_ms(CLOCK_MONOTONIC) + TELEMETRY_DIGEST_MS;
+	const struct timespec pause = {.tv_nsec = DIGEST_POLL_NS};
+	enum digest_end end = begin_digest();
+
+	if (end != DIGEST_DONE)
+		return end;
+	while (!poll_digest(result, deadline_ms, &end))
+		nanosleep(&pause, NULL);
+	return end;
+}
+
+#define DIGEST_TEXT_BYTES 33
+
+static const char *digest_text(uint64_t hi, uint64_t lo, char text[DIGEST_TEXT_BYTES])
+{
+	snprintf(text, DIGEST_TEXT_BYTES, "%016" PRIx64 "%016" PRIx64, hi, lo);
+	return text;
+}
+
+static void log_digest(const struct cut_result *result, uint64_t walk_ms)
+{
+	char list[SHARDS_MAX * (DIGEST_TEXT_BYTES + 4)] = "";
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < result->shards; i++) {
+		char text[DIGEST_TEXT_BYTES];
+		used +=
+		    (size_t)snprintf(list + used, sizeof(list) - used, " %" PRIu32 ":%s", i,
+				     digest_text(result->digest[i].hi, result->digest[i].lo, text));
+	}
+	LOG_INFO("digests were asked for: epoch %" PRIu64 ", %" PRIu64 " blocks, workers stood "
+		 "still for up to %" PRIu64 " ms:%s",
+		 result->epoch, result->blocks, walk_ms, list);
+}
+
+static void put_digest(struct rte_tel_data *data, const struct cut_result *result)
+{
+	struct rte_tel_data *digests = rte_tel_data_alloc();
+	uint64_t walk_ns = (uint64_t)((double)result->cycles_max * 1e9 / (double)rte_get_tsc_hz());
+	char text[DIGEST_TEXT_BYTES];
+
+	log_digest(result, walk_ns / 1000000);
+	put(data, "epoch", result->epoch);
+	put(data, "time_ms", result->time_ms);
+	put(data, "opened_epoch", opened_epoch);
+	put(data, "blocks", result->blocks);
+	rte_tel_data_add_dict_string(data, "chain",
+				     digest_text(result->chain.hi, result->chain.lo, text));
+	put(data, "walk_ns", walk_ns);
+	if (digests == NULL)
+		return;
+	rte_tel_data_start_array(digests, RTE_TEL_STRING_VAL);
+	for (uint32_t i = 0; i < result->shards; i++)
+		rte_tel_data_add_array_string(
+		    digests, digest_text(result->digest[i].hi, result->digest[i].lo, text));
+	rte_tel_data_add_dict_container(data, "digests", digests, 0);
+}
+
+static int answer_digest(const char *command, const char *parameters, struct rte_tel_data *data)
+{
+	struct cut_result result;
+
+	(void)command;
+	if (parameters != NULL && *parameters != '\0')
+		return -EINVAL;
+	enum digest_end end = await_digest(&result);
+	rte_tel_data_start_dict(data);
+	if (end == DIGEST_DONE) {
+		put_digest(data, &result);
+		return 0;
+	}
+	LOG_WARNING("digests were asked for and not given: %s", digest_ends[end]);
+	rte_tel_data_add_dict_string(data, "error", digest_ends[end]);
+	return 0;
+}
+
 /* Dispatch. */
 
 /* The number behind the comma: 0 .. count - 1; -1: none is given; -2: not one of them. */
@@ -394,7 +536,7 @@ static int answer(const char *command, const char *parameters, struct rte_tel_da
 	return result;
 }
 
-int telemetry_open(const struct engine *of)
+int telemetry_open(struct engine *of)
 {
 	struct timespec now;
 	int failed = 0;
@@ -403,6 +545,8 @@ int telemetry_open(const struct engine *of)
 	pthread_mutex_lock(&lock);
 	started_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	engine = of;
+	cut = &of->clock.cut;
+	opened_epoch = of->recovery.epoch;
 	pthread_mutex_unlock(&lock);
 	for (size_t i = 0; i < COMMANDS; i++)
 		failed |= rte_telemetry_register_cmd(commands[i].command, answer, commands[i].help);
@@ -410,6 +554,9 @@ int telemetry_open(const struct engine *of)
 	    "/giro/worker", answer, "One worker. Parameter: its number; none: the numbers.");
 	failed |= rte_telemetry_register_cmd(
 	    "/giro/shard", answer, "One shard. Parameter: its number; none: the numbers.");
+	failed |= rte_telemetry_register_cmd(
+	    "/giro/digest", answer_digest,
+	    "Every shard's digest at one epoch. Workers stand still for it. No parameters.");
 	return failed != 0 ? -1 : 0;
 }
 

@@ -260,6 +260,23 @@ bool worker_has_rows(const struct worker *worker)
 
 /* Epochs. */
 
+/* The digests of a cut, in an epoch that the worker has sealed: its own, or one that it passes over. */
+static void walk_shards(struct worker *worker, uint64_t epoch, uint64_t now_ms)
+{
+	bool measure = worker->config.meter != NULL;
+	uint64_t begin = measure ? meter_cycles() : 0;
+
+	for (uint32_t i = 0; i < worker->shard_count; i++) {
+		struct shard *shard = worker->batches[i].shard;
+		if (shard->epoch < epoch)
+			shard_enter_epoch(shard, epoch, now_ms);
+		CHECK(shard->epoch == epoch);
+		struct shard_digest digest = shard_digest(shard);
+		cut_give(&worker->config.clock->cut, shard->index, epoch, digest,
+			 measure ? meter_cycles() - begin : 0);
+	}
+}
+
 static void enter_epoch(struct worker *worker, uint64_t epoch)
 {
 	struct epoch_clock *clock = worker->config.clock;
@@ -273,7 +290,12 @@ static void enter_epoch(struct worker *worker, uint64_t epoch)
 		for (uint32_t i = 0; i < worker->shard_count; i++)
 			epoch_section(clock, worker->batches[i].shard->index, e)->bytes = 0;
 	}
+	uint64_t cut = cut_within(&clock->cut, worker->epoch, epoch - 1);
+	/* Read before the seal: behind it the epoch may be committed, and its slot another's. */
+	uint64_t cut_ms = cut != 0 ? clock->time_ms[cut % clock->slots] : 0;
 	epoch_seal(clock, worker->config.index, epoch - 1);
+	if (cut != 0)
+		walk_shards(worker, cut, cut_ms);
 	worker->epoch = epoch;
 	worker->counts.epochs_entered++;
 	for (uint32_t i = 0; i < worker->shard_count; i++)

@@ -191,7 +191,9 @@ void worker_message(struct worker *worker, const struct shard_message *message);
 void worker_flush(struct worker *worker);
 
 /* Enters a newer epoch if there is one, looks for time-outs now and then, releases replies whose
- * epochs were committed, and hands out finished replies. Returns true when anything happened. */
+ * epochs were committed, and hands out finished replies. Returns true when anything happened. Entering
+ * an epoch, here and in worker_message(), takes as long as a walk through all of the shards' memory
+ * when a cut was asked for (engine/cut.h). */
 bool worker_turn(struct worker *worker);
 
 /* The worker's last act: applies what is batched and seals the newest epoch. The caller has been

@@ -55,15 +55,17 @@ def test_numbers(row):
         do_known_things(client)
         with row("dpdk-telemetry.py reads it as it is"):
             done = subprocess.run(["/usr/bin/dpdk-telemetry.py", "-f", engine.prefix], text=True,
-                                  input="/giro/epoch\n/giro/worker,1\nquit\n", timeout=20,
+                                  input="/giro/epoch\n/giro/worker,1\n/giro/digest\nquit\n",
+                                  timeout=20,
                                   capture_output=True)
             answers = [json.loads(line) for line in done.stdout.splitlines()
                        if line.startswith('{"/giro')]
             assert answers[0]["/giro/epoch"]["committed"] > 0, done.stdout
             assert answers[1]["/giro/worker"]["loops"] > 0, done.stdout
+            assert len(answers[2]["/giro/digest"]["digests"]) == 2, done.stdout
         with row("every command is listed and answers; a number too many is refused"):
             listed = [name for name in ask_list(engine) if name.startswith("/giro/")]
-            assert sorted(listed) == ["/giro/epoch", "/giro/info", "/giro/log", "/giro/port",
+            assert sorted(listed) == ["/giro/digest", "/giro/epoch", "/giro/info", "/giro/log", "/giro/port",
                                       "/giro/results", "/giro/shard", "/giro/worker"], listed
             assert all(telemetry.ask(engine, name) for name in listed)
             for wrong in ("/giro/worker,2", "/giro/shard,2", "/giro/shard,x", "/giro/shard,-1"):

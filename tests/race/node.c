@@ -262,6 +262,24 @@ static void *worker_main(void *context)
 	return NULL;
 }
 
+/* Asks for digests, one request after the other. */
+static void watch_cuts(struct node *node)
+{
+	struct cut *cut = &node->clock.cut;
+	struct cut_result result;
+
+	if (node->cut_awaited && cut_take(cut, epoch_committed(&node->clock), &result)) {
+		CHECK(result.epoch > node->cut_epoch && result.blocks > 0);
+		node->cut_epoch = result.epoch;
+		node->cut_awaited = false;
+		node->cuts_taken++;
+	}
+	if (!node->cut_awaited) {
+		cut_ask(cut);
+		node->cut_awaited = true;
+	}
+}
+
 /* Replaces the map with one that says the same, again and again, and takes the old one's memory. */
 static void *publisher_main(void *context)
 {
@@ -280,6 +298,7 @@ static void *publisher_main(void *context)
 		memset(old, 0xff, sizeof(*old));
 		free(old);
 		node->maps_published++;
+		watch_cuts(node);
 		nap(PUBLISH_NS);
 	}
 	return NULL;

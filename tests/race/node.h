@@ -70,6 +70,11 @@ struct node {
 	pthread_t publisher;
 	uint64_t maps_published;
 
+	/* The publisher's: what it asked for besides. */
+	uint64_t cuts_taken;
+	uint64_t cut_epoch; /* of the last one */
+	bool cut_awaited;
+
 	alignas(CACHE_LINE) _Atomic int order; /* writer: the log writer's thread */
 };
 

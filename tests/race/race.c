@@ -89,7 +89,8 @@ static uint64_t live(const char *path, uint64_t transfers, bool drain)
 	       " epochs entered by message, %" PRIu64 " slot maps, %" PRIu64 " segments\n",
 	       drain ? "drained" : "stopped", resumed, accepted, caught_up, node.maps_published,
 	       node.recovery.writer.counts.rolls + 1);
-	CHECK(accepted > 0 && caught_up > 0 && node.maps_published > 0);
+	printf("race: digests of %" PRIu64 " epochs\n", node.cuts_taken);
+	CHECK(accepted > 0 && caught_up > 0 && node.maps_published > 0 && node.cuts_taken > 0);
 	CHECK(!drain || resumed > 0);
 	uint64_t done = check_log(path, node.shards, drain);
 	node_end(&node);

@@ -113,6 +113,8 @@
 	X(REPLIES_CHECKED, "checks", "results checked against the log")                      \
 	X(STATES_COMPARED, "checks", "states compared account by account")                   \
 	X(DIGESTS_COMPARED, "checks", "digests compared: running, replayed, other capacity") \
+	X(CUTS_COMPARED, "checks", "digests asked for beside the work, equal to a replay's") \
+	X(CUTS_UNDER_WAY, "checks", "... with transfers between shards under way")           \
 	X(RERUNS, "checks", "seeds run twice with the same trace of digests")
 
 enum reach_row {

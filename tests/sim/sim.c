@@ -14,9 +14,6 @@
 /* Virtual time of a step while settling, at most: windows must end, time-outs must come. */
 #define SETTLE_STEP_US 1500
 
-/* Things half done at once, at most. */
-#define NESTED_MAX 3
-
 void sim_fail(const struct sim *sim, const char *format, ...)
 {
 	char text[512];
@@ -63,7 +60,7 @@ static void act(struct sim *sim)
 
 void sim_let_pass(struct sim *sim)
 {
-	if (sim->nested >= NESTED_MAX)
+	if (sim->nested >= SIM_NESTED_MAX)
 		return;
 	sim->nested++;
 	for (uint64_t steps = rng_below(&sim->rng, 16); steps > 0; steps--) {
@@ -167,6 +164,7 @@ static void step(struct sim *sim, uint64_t most_us)
 	trace_at(sim->step, sim->now_us);
 	come_and_go(sim);
 	act(sim);
+	sim_audit_cut(sim);
 }
 
 /* After the faults. */
@@ -185,7 +183,7 @@ static void stop_faults(struct sim *sim)
 static bool is_settled(const struct sim *sim)
 {
 	return sim->node.up && client_is_done(&sim->client) && sim_node_is_idle(&sim->node) &&
-	       sim->node.hand_count == 0;
+	       sim->node.hand_count == 0 && !sim->node.cut_awaited;
 }
 
 static const char *unsettled(const struct sim *sim)
@@ -194,6 +192,8 @@ static const char *unsettled(const struct sim *sim)
 		return "the node is not up";
 	if (!client_is_done(&sim->client))
 		return "requests are still without a final answer";
+	if (sim->node.cut_awaited)
+		return "digests were asked for and not given";
 	return sim_node_is_idle(&sim->node) ? "datagrams are still in hand"
 					    : "rows are still under way";
 }

@@ -26,6 +26,9 @@
 /* Unix milliseconds at which the virtual clock starts. */
 #define SIM_START_MS UINT64_C(1700000000000)
 
+/* Things half done at once, at most. */
+#define SIM_NESTED_MAX 3
+
 /* Exit status of a process whose run failed. */
 #define SIM_FAILED 3
 
@@ -70,6 +73,10 @@ void sim_damage_try(struct sim *sim);
 
 /* Reads the live log and audits it; sim_audit.c. */
 void sim_audit_live(struct sim *sim);
+
+/* Asks the running node for digests now and then, and compares them with those of a replay of what is on
+ * the disk. Draws no random number: what the node does is as it would be without. */
+void sim_audit_cut(struct sim *sim);
 
 /* Replays the whole log into shards of other capacities; the node is closed. */
 void sim_audit_closed(struct sim *sim);

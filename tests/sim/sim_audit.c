@@ -94,6 +94,64 @@ void sim_audit_live(struct sim *sim)
 	reach(sim, REACH_AUDIT_LIVE);
 }
 
+/* Steps between two requests for digests. */
+#define CUT_EVERY 500
+
+static void compare_cut(struct sim *sim, const struct cut_result *result)
+{
+	static struct reading reading;
+	struct wal_block block;
+	struct sim_view view;
+	uint64_t under_way = 0;
+
+	sim_view_init(&view, &sim->disk);
+	open_reading(&reading, sim, &view.base, &sim->node.config.limits);
+	for (uint64_t i = 0; i < result->blocks; i++) {
+		if (wal_reader_next(&reading.reader, &block) != WAL_NEXT_BLOCK)
+			sim_fail(sim, "block %" PRIu64 " of a cut is not on the disk", i);
+		if (replay_block(&reading.replay, &block) != 0)
+			sim_fail(sim, "before a cut: %s", reading.replay.fault.text);
+	}
+	if (!wal_hash_equal(wal_reader_tail(&reading.reader)->prev_hash, result->chain))
+		sim_fail(sim, "the last block of a cut has another hash");
+	for (uint32_t i = 0; i < result->shards; i++) {
+		struct shard *shard = reading.shards[i];
+		if (shard->epoch < result->epoch)
+			shard_enter_epoch(shard, result->epoch, result->time_ms);
+		struct shard_digest digest = shard_digest(shard);
+		if (memcmp(&digest, &result->digest[i], sizeof(digest)) != 0)
+			sim_fail(sim, "shard %u: its digest at epoch %" PRIu64 " is not the log's",
+				 i, result->epoch);
+		under_way += shard->phase.in_flight;
+	}
+	close_reading(&reading);
+	reach(sim, REACH_CUTS_COMPARED);
+	if (under_way > 0)
+		reach(sim, REACH_CUTS_UNDER_WAY);
+}
+
+void sim_audit_cut(struct sim *sim)
+{
+	struct sim_node *node = &sim->node;
+	struct cut *cut = &node->clock.cut;
+	struct cut_result result;
+
+	if (!node->up)
+		return;
+	if (!node->cut_awaited && sim->step % CUT_EVERY == 0) {
+		cut_ask(cut);
+		node->cut_awaited = true;
+	}
+	if (!node->cut_awaited || !cut_take(cut, epoch_committed(&node->clock), &result))
+		return;
+	node->cut_awaited = false;
+	trace("digests of epoch %llu", (unsigned long long)result.epoch);
+	/* Nothing happens meanwhile. */
+	sim->nested += SIM_NESTED_MAX;
+	compare_cut(sim, &result);
+	sim->nested -= SIM_NESTED_MAX;
+}
+
 void sim_audit_closed(struct sim *sim)
 {
 	static struct reading reading;

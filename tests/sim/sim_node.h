@@ -48,6 +48,7 @@ struct sim_node {
 	struct epoch_clock clock;
 	void *clock_memory;
 	struct log_writer log_writer;
+	bool cut_awaited; /* digests were asked for */
 	struct slot_map map;
 	void *worker_memory[SIM_WORKERS_MAX];
 	struct worker *workers[SIM_WORKERS_MAX];

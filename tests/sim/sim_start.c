@@ -287,6 +287,7 @@ void sim_node_start(struct sim_node *node)
 	size_t bytes =
 	    epoch_clock_bytes(config->limits.shards, config->slots, config->section_bytes);
 	node->clock_memory = zeroed(bytes);
+	node->cut_awaited = false;
 	epoch_clock_init(&node->clock, node->clock_memory, config->workers, config->limits.shards,
 			 config->slots, config->section_bytes, node->recovery.epoch,
 			 sim_wall_ms(sim));

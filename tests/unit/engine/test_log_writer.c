@@ -540,6 +540,67 @@ Test(log_writer, blocks_hold_the_sections_of_their_epoch)
 	wal_reader_close(&reader);
 }
 
+/* Gives the digests that a worker would, once it has sealed the cut's epoch. */
+static void give_digests(void)
+{
+	for (uint32_t i = 0; i < SHARDS; i++)
+		cut_give(&epochs.cut, i, epochs.cut.epoch, (struct shard_digest){.lo = i}, 7 + i);
+}
+
+/* How much of the log belongs to the cut: blocks of later epochs are not counted, those that are on
+ * their way are. */
+Test(log_writer, cut_says_where_the_log_stood)
+{
+	struct cut_result result;
+
+	start(&usual);
+	cut_ask(&epochs.cut);
+	now_ms += LOG_WRITER_TICK_MS;
+	settle();
+	cr_assert(epochs.cut.epoch == FIRST + 1 && epoch_newest(&epochs) == FIRST + 1);
+	disk->held = true;
+	work(0, 100);
+	settle();
+	give_digests();
+	work(1, 5000);
+	settle();
+	cr_assert_not(cut_take(&epochs.cut, epoch_committed(&epochs), &result), "not durable");
+	cr_assert(wal.tail.next_seq == 3, "OPEN, the cut's block, and one behind it");
+	fake_disk_finish_all(disk);
+	settle();
+	cr_assert(cut_take(&epochs.cut, epoch_committed(&epochs), &result));
+	cr_assert(result.epoch == FIRST + 1 && result.time_ms == now_ms && result.blocks == 2);
+	cr_assert(result.cycles_max == 7 + SHARDS - 1 && result.digest[1].lo == 1);
+
+	const struct wal_reader_options options = {.first_segment = WAL_OLDEST};
+	struct wal_reader reader;
+	struct wal_block block;
+	cr_assert(wal_reader_open(&reader, &disk->base, &options) == 0);
+	for (uint64_t i = 0; i < result.blocks; i++)
+		cr_assert(wal_reader_next(&reader, &block) == WAL_NEXT_BLOCK);
+	cr_assert(block.header->epoch == result.epoch);
+	cr_assert(wal_hash_equal(wal_reader_tail(&reader)->prev_hash, result.chain));
+	wal_reader_close(&reader);
+}
+
+/* Nothing is written: time goes on, and the cut's epoch is as durable as the block before it. */
+Test(log_writer, cut_of_an_idle_engine_costs_no_block)
+{
+	struct cut_result result;
+
+	start(&usual);
+	cut_ask(&epochs.cut);
+	for (int i = 0; i < 3; i++) {
+		now_ms += LOG_WRITER_TICK_MS;
+		settle();
+	}
+	give_digests();
+	cr_assert(cut_take(&epochs.cut, epoch_committed(&epochs), &result));
+	cr_assert(result.epoch == FIRST + 1 && result.blocks == 1);
+	cr_assert(result.time_ms == STAND_START_MS + LOG_WRITER_TICK_MS);
+	cr_assert(cut_is_idle(&epochs.cut));
+}
+
 Test(log_writer, marks_carry_every_shards_digest)
 {
 	const struct wal_reader_options options = {.first_segment = WAL_OLDEST};
