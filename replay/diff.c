@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "replay/command.h"
+#include "replay/diff.h"
 
 static struct node nodes[2];
 
@@ -114,7 +115,11 @@ enum node_end command_diff(int argc, char **argv)
 	const char *names[2];
 	const struct command_option options[] = {{NULL, OPTION_END, NULL}};
 
-	if (!command_parse(argc, argv, options, names, 2, "diff LOG LOG"))
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--", 2) == 0)
+			return diff_engine(argc, argv);
+	}
+	if (!command_parse(argc, argv, options, names, 2, DIFF_USAGE))
 		return NODE_USAGE;
 	for (int i = 0; i < 2; i++) {
 		enum node_end end = node_open(&nodes[i], names[i]);

@@ -39,6 +39,10 @@ static const char usage[] =
     "  stats LOG [--from MOMENT] [--to MOMENT] [--every SECONDS] [--json]\n"
     "                             rates, statuses, sizes and epoch lengths over time\n"
     "  diff LOG LOG               the first block, shard and record in which two logs differ\n"
+    "  diff LOG --engine PREFIX|SOCKET [--json]\n"
+    "                             asks the running engine with that EAL --file-prefix for the\n"
+    "                             digests of its shards, and compares them with the log's. Its\n"
+    "                             workers stand still while they make them\n"
     "  checkpoint LOG [--directory DIR] [--every EPOCHS] [--keep N] [--follow]\n"
     "                             write the state behind the last block known to be durable,\n"
     "                             so that starts and questions need not begin at the first byte\n"
@@ -60,7 +64,8 @@ static const char usage[] =
     "\n"
     "exit status: 0 sound, 1 usage, 2 sound with a torn tail that the next start of the engine\n"
     "cuts, 3 corrupt, 4 diverged (a recomputed outcome differs), 5 unreadable,\n"
-    "6 what was asked for is not in the log; diff: 4 the logs differ; export: 4 another log\n";
+    "6 what was asked for is not in the log; diff: 4 the logs, or engine and log, differ, 5 no\n"
+    "engine answers; export: 4 another log\n";
 
 void command_error(const char *format, ...)
 {

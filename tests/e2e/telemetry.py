@@ -30,10 +30,10 @@ def socket_path(engine):
     return pathlib.Path(f"/var/run/dpdk/{engine.prefix}/dpdk_telemetry.v2")
 
 
-def ask(engine, command):
+def ask(engine, command, seconds=10):
     """The answer to one command, None where the engine refuses it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(10)
+        connection.settimeout(seconds)
         connection.connect(str(socket_path(engine)))
         json.loads(connection.recv(1 << 20))
         connection.send(command.encode())
