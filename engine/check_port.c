@@ -38,20 +38,19 @@ static void check_mtu(struct check_report *report, const struct check_subject *s
 	int64_t kernel = interface[0] != '\0'
 			     ? sysfs_number(subject->root, -1, "/sys/class/net/%s/mtu", interface)
 			     : -1;
+	uint32_t most = net_port_mtu_max(info);
 
+	if (mtu > most) {
+		check_say(report, CHECK_FAIL, "mtu", "%u wanted, the device takes %u", mtu, most);
+		check_advise(report, "lower [port] mtu, or use another driver");
+		return;
+	}
 	if (kernel >= 0 && kernel < mtu) {
 		check_say(report, CHECK_WARN, "mtu", "%u wanted, %s has %" PRId64, mtu, interface,
 			  kernel);
 		check_advise(report, "the engine raises it if it may; the other end and the switch "
 				     "must agree");
 		check_command(report, "ip link set dev %s mtu %u", interface, mtu);
-		return;
-	}
-	/* A driver that states the standard's length states nothing, see net/port.c. */
-	if (kernel < 0 && mtu > info->max_mtu) {
-		check_say(report, CHECK_FAIL, "mtu", "%u wanted, the device takes %u", mtu,
-			  info->max_mtu);
-		check_advise(report, "lower [port] mtu");
 		return;
 	}
 	check_say(report, CHECK_OK, "mtu", "%u", mtu);

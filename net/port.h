@@ -35,7 +35,7 @@
  *              cannot tell its size, and a frame beyond it is cut off, which shows as drops named
  *              ip-length. The driver reads a whole slot into a buffer: framesz is at most 2048 at
  *              MTU 1500 and 9472 at 9000.
- *   AF_XDP     --vdev=net_af_xdp0,iface=IF: MTU up to about 3400, queues as the interface has
+ *   AF_XDP     --vdev=net_af_xdp0,iface=IF,busy_budget=0: MTU up to 3302, one queue
  *   tap        --vdev=net_tap0,iface=NEW: MTU up to 1504
  */
 #ifndef GIRO_NET_PORT_H
@@ -132,6 +132,10 @@ int net_port_open(struct net_port *port, const struct net_port_config *config,
  * after open, before workers poll. */
 bool net_port_steer(struct net_port *port, const uint16_t *udp_ports, const uint16_t *queues,
 		    unsigned count);
+
+/* The largest MTU that a device of this kind can be given. A driver that states none leaves it to the
+ * kernel interface below: then it is giro's own limit. Any thread. */
+uint32_t net_port_mtu_max(const struct rte_eth_dev_info *info);
 
 /* Bytes that the pool will take; for sizing before anything is allocated. */
 size_t net_port_memory_bytes(const struct net_port_config *config);

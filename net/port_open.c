@@ -21,6 +21,8 @@
 /* Frame slots of drivers that copy are 2048 bytes by default, and a buffer must hold a slot. */
 #define BUFFER_MIN   2048
 #define BUFFER_ROUND 256
+/* The largest MTU whose buffer, with mbuf, private area and headroom, is within a page of 4 KiB. */
+#define PAGE_FRAME_MTU 3302
 /* What a frame slot of net_af_packet holds beside an IPv4 packet: its header (66 bytes with the
  * alignment), the link header and two tags. */
 #define FRAME_SLOT_OVERHEAD (66 + NET_FRAME_LINK_BYTES_MAX)
@@ -73,13 +75,26 @@ static int find_device(const char *wanted, uint16_t *id, char error[NET_PORT_ERR
 }
 
 /* The largest MTU that ethdev will let us ask for. */
-static uint32_t mtu_limit(const struct rte_eth_dev_info *info)
+static uint32_t ethdev_mtu_max(const struct rte_eth_dev_info *info)
 {
 	uint32_t overhead = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 	if (info->max_mtu != UINT16_MAX && info->max_rx_pktlen > info->max_mtu)
 		overhead = info->max_rx_pktlen - info->max_mtu;
 	uint32_t by_frame = info->max_rx_pktlen - RTE_MIN(overhead, info->max_rx_pktlen);
 	return RTE_MIN((uint32_t)info->max_mtu, by_frame);
+}
+
+/* net_af_packet of DPDK 22.11: the standard's frame length is no limit of its own. */
+static bool states_no_mtu(const struct rte_eth_dev_info *info)
+{
+	return info->max_mtu == UINT16_MAX && info->max_rx_pktlen == RTE_ETHER_MAX_LEN &&
+	       info->if_index != 0;
+}
+
+uint32_t net_port_mtu_max(const struct rte_eth_dev_info *info)
+{
+	return states_no_mtu(info) ? NET_FRAME_MTU_MAX
+				   : RTE_MIN(ethdev_mtu_max(info), (uint32_t)NET_FRAME_MTU_MAX);
 }
 
 /* Makes the device take packets of port->mtu. A driver on a kernel interface that states nothing
@@ -95,14 +110,13 @@ static int set_mtu(struct net_port *port, const struct rte_eth_dev_info *info,
 	int rc = -EINVAL;
 
 	net_port_device_name(port->id, name);
-	bool within = port->mtu <= mtu_limit(info);
+	bool within = port->mtu <= ethdev_mtu_max(info);
 	if (within) {
 		rc = rte_eth_dev_set_mtu(port->id, port->mtu);
 		if (rc == 0 || (rc == -ENOTSUP && info->if_index == 0))
 			return 0;
 	}
-	bool states_none = info->max_mtu == UINT16_MAX && info->max_rx_pktlen == RTE_ETHER_MAX_LEN;
-	if (within ? rc == -ENOTSUP : states_none)
+	if (within ? rc == -ENOTSUP : states_no_mtu(info))
 		kernel = net_kernel_raise_mtu(info->if_index, port->mtu, interface);
 	if (kernel >= port->mtu) {
 		snprintf(port->mtu_note, sizeof(port->mtu_note),
@@ -117,7 +131,7 @@ static int set_mtu(struct net_port *port, const struct rte_eth_dev_info *info,
 			    name, port->mtu, interface, kernel, interface, port->mtu);
 	if (!within)
 		return fail(error, "device %s (%s) cannot have MTU %u: its limit is %u", name,
-			    info->driver_name, port->mtu, mtu_limit(info));
+			    info->driver_name, port->mtu, ethdev_mtu_max(info));
 	return fail(
 	    error,
 	    "device %s (%s) refuses MTU %u (%s); net_af_packet does so when its frame slots "
@@ -207,10 +221,13 @@ static int setup_queues(struct net_port *port, const struct rte_eth_dev_info *in
 		if (rc != 0)
 			return fail(
 			    error,
-			    "RX queue %u refused (%s): buffers hold %u bytes at MTU %u; the "
-			    "driver's frame slots may be larger (net_af_packet: framesz)",
-			    q, rte_strerror(-rc), port->mbuf_bytes - RTE_PKTMBUF_HEADROOM,
-			    port->mtu);
+			    "RX queue %u refused (%s), with %u buffers of %u bytes for MTU %u. The "
+			    "driver's frame slots may be larger (net_af_packet: framesz); or it "
+			    "puts "
+			    "a frame and its heads into a page (net_af_xdp: MTU %u at most), wants "
+			    "more buffers, or may not lock the memory (ulimit -l)",
+			    q, rte_strerror(-rc), port->mbufs,
+			    port->mbuf_bytes - RTE_PKTMBUF_HEADROOM, port->mtu, PAGE_FRAME_MTU);
 		rc = rte_eth_tx_queue_setup(port->id, q, port->tx_descriptors, node, &tx);
 		if (rc != 0)
 			return fail(error, "TX queue %u refused: %s", q, rte_strerror(-rc));
@@ -226,7 +243,7 @@ static int configure(struct net_port *port, const struct rte_eth_dev_info *info,
 
 	net_port_device_name(port->id, name);
 	choose_offloads(port, info, &conf);
-	conf.rxmode.mtu = RTE_MIN((uint32_t)port->mtu, mtu_limit(info));
+	conf.rxmode.mtu = RTE_MIN((uint32_t)port->mtu, ethdev_mtu_max(info));
 	int rc = rte_eth_dev_configure(port->id, port->queues, port->queues, &conf);
 	if (rc != 0)
 		return fail(error, "device %s (%s) refuses its configuration: %s", name,

@@ -6,12 +6,14 @@
 #   namespace NAME-engine                  namespace NAME-client
 #   +-------------------------+            +---------------------------+
 #   | giro-engine (DPDK)      |            | giro, giro-bench, ping    |
-#   |   net_af_packet         |            |   kernel sockets          |
+#   |   GIRO_PMD              |            |   kernel sockets          |
 #   |   "engine", no address -+--- veth ---+- "client", 10.77.0.2/24   |
 #   +-------------------------+            +---------------------------+
 #
 # The engine's end carries no kernel address, or the kernel would answer beside the engine. Both
 # ends are kept out of the root namespace, so nothing here can clash with the host's own network.
+#
+# GIRO_PMD is the driver of the engine's end: net_af_packet (the default) or net_af_xdp.
 #
 # What a NAME holds is written under /run/giro/NAME: who owns it, and how many huge pages it added to
 # the kernel's pool. A NAME made by a script that was killed is found by its dead owner and removed
@@ -85,7 +87,10 @@ network_up_unlocked() {
 		ip netns exec "$namespace" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
 		ip -n "$namespace" link set lo up
 	done
-	ip link add engine netns "$engine" type veth peer name client netns "$client"
+	# One queue: net_af_xdp opens no more of a veth end, and the frames of any other would go to
+	# the kernel.
+	ip link add engine netns "$engine" numtxqueues 1 numrxqueues 1 type veth \
+		peer name client netns "$client" numtxqueues 1 numrxqueues 1
 	network_set_mtu "$name" "$mtu"
 	# A kernel peer on veth leaves its checksums to a NIC that does not exist.
 	ip netns exec "$engine" ethtool -K engine tx off rx off gro off gso off tso off >/dev/null
@@ -203,10 +208,11 @@ hugepages_give_back() {
 	rm -f "$claim"
 }
 
-# engine_eal_arguments NAME WORKERS MTU: one argument a line. The main lcore (the log writer) and the
-# workers are spread over the CPUs this process may use, and share them where there are too few.
+# engine_eal_arguments NAME WORKERS MTU [PMD]: one argument a line; PMD prevails over GIRO_PMD. The
+# main lcore (the log writer) and the workers are spread over the CPUs this process may use, and share
+# them where there are too few.
 engine_eal_arguments() {
-	local name=$1 workers=$2 mtu=$3 cpus cpu lcores worker frame=2048 block=65536 frames=2048
+	local name=$1 workers=$2 mtu=$3 pmd=${4:-${GIRO_PMD:-net_af_packet}} cpus cpu lcores worker
 	mapfile -t cpus < <(network_cpus)
 	# The writer shares its CPU with the last worker rather than with the first.
 	lcores="0@${cpus[$((${#cpus[@]} - 1))]}"
@@ -214,6 +220,23 @@ engine_eal_arguments() {
 		cpu=${cpus[$(((worker - 1) % ${#cpus[@]}))]}
 		lcores+=",$worker@$cpu"
 	done
+	printf '%s\n' --lcores "$lcores" --iova-mode=va --in-memory --no-pci "--file-prefix=$name"
+	if [[ $pmd == net_af_xdp ]]; then
+		# Busy polling asks the kernel for frames at each empty look; a veth end delivers them
+		# by itself.
+		echo "--vdev=net_af_xdp0,iface=engine,busy_budget=0"
+	else
+		network_af_packet "$workers" "$mtu"
+	fi
+}
+
+network_check_pmd() {
+	[[ ${GIRO_PMD:-net_af_packet} == @(net_af_packet|net_af_xdp) ]] ||
+		die "the driver of the engine's end is net_af_packet or net_af_xdp, not '$GIRO_PMD'"
+}
+
+network_af_packet() {
+	local workers=$1 mtu=$2 frame=2048 block=65536 frames=2048
 	# A frame of the packet ring holds its header (under 128 bytes) and the Ethernet frame; frames
 	# fill blocks and blocks fill pages.
 	if ((mtu > 1500)); then
@@ -221,9 +244,7 @@ engine_eal_arguments() {
 		block=36864
 		frames=1024
 	fi
-	printf '%s\n' --lcores "$lcores" --iova-mode=va --in-memory --no-pci \
-		"--file-prefix=$name" \
-		"--vdev=net_af_packet0,iface=engine,qpairs=$workers,blocksz=$block,framesz=$frame,framecnt=$frames"
+	echo "--vdev=net_af_packet0,iface=engine,qpairs=$workers,blocksz=$block,framesz=$frame,framecnt=$frames"
 }
 
 # The CPUs of this process, one a line.

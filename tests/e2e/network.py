@@ -7,6 +7,7 @@ opened inside the client's namespace and can then be used from anywhere in this 
 
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import socket
@@ -23,6 +24,7 @@ ENGINE_ADDRESS = "10.77.0.1"
 CLIENT_ADDRESS = "10.77.0.2"
 UDP_PORT = 7400
 
+_AF_XDP = 44
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -58,6 +60,16 @@ def raw_socket(ethertype=0x0003):
         raw.bind(("client", ethertype))
         raw.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA: the VLAN tag the kernel took off
     return raw
+
+
+def has_af_xdp():
+    """Whether this kernel has the sockets that net_af_xdp opens."""
+    try:
+        socket.socket(_AF_XDP, socket.SOCK_RAW).close()
+    except OSError as error:
+        assert error.errno == errno.EAFNOSUPPORT, error
+        return False
+    return True
 
 
 def client_mac():

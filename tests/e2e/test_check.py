@@ -16,7 +16,8 @@ def check(subject, *options, **settings):
     file = subject.folder / "check.conf"
     file.write_text(engine.config_text({**subject.settings, **settings}))
     eal = network.script_function("engine_eal_arguments", f"{subject.prefix}-check",
-                                  subject.settings["engine.shards"], subject.settings["port.mtu"])
+                                  subject.settings["engine.shards"], subject.settings["port.mtu"],
+                                  subject.pmd)
     return subprocess.run(
         ["ip", "netns", "exec", f"{network.NAME}-engine", network.BUILD / "engine/giro-engine",
          "--check", *options, "--config", file, "--", *eal],
