@@ -75,12 +75,13 @@ static void check_queues(struct check_report *report, const struct check_subject
 			 const struct rte_eth_dev_info *info)
 {
 	unsigned workers = subject->lcores > 1 ? subject->lcores - 1 : 1;
-	unsigned queues =
-	    info->max_rx_queues < info->max_tx_queues ? info->max_rx_queues : info->max_tx_queues;
+	uint16_t queues = (uint16_t)RTE_MIN(info->max_rx_queues, info->max_tx_queues);
 	bool rss = (info->flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP) != 0;
 
-	if (subject->config != NULL && workers > subject->config->limits.shards)
-		workers = subject->config->limits.shards;
+	if (subject->config != NULL) {
+		workers = RTE_MIN(workers, subject->config->limits.shards);
+		queues = (uint16_t)RTE_MIN(queues, subject->config->queues);
+	}
 	bool enough = queues >= workers;
 	check_say(report, enough ? CHECK_OK : CHECK_WARN, "queues", "%u each way for %u workers",
 		  queues, workers);

@@ -30,6 +30,8 @@ const struct config_key config_keys[] = {
      "UDP port of shard 0; shard i listens on udp_port + i"},
     {"port", "mtu", KEY_NUMBER, FIELD(mtu), 1, 1280, NET_FRAME_MTU_MAX, "1500",
      "largest IPv4 packet, bytes"},
+    {"port", "queues", KEY_NUMBER, FIELD(queues), 1, 1, WORKERS_MAX, "64",
+     "receive and transmit queues, at most; as a rule one a worker, as far as the device has them"},
     {"port", "rx_descriptors", KEY_NUMBER, FIELD(rx_descriptors), 1, 64, 32768, "1024",
      "receive descriptors a queue"},
     {"port", "tx_descriptors", KEY_NUMBER, FIELD(tx_descriptors), 1, 64, 32768, "1024",

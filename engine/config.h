@@ -31,6 +31,7 @@ struct engine_config {
 	uint8_t prefix_bits;
 	uint16_t udp_port; /* shard i listens on udp_port + i */
 	uint16_t mtu;
+	uint16_t queues; /* at most, each way */
 	uint16_t rx_descriptors;
 	uint16_t tx_descriptors;
 

@@ -54,7 +54,7 @@ static struct net_port_config port_config(const struct engine *engine)
 	struct net_port_config port = {
 	    .device = config->device,
 	    .prefix_bits = config->prefix_bits,
-	    .queues = (uint16_t)engine->workers,
+	    .queues = (uint16_t)RTE_MIN(engine->workers, config->queues),
 	    .mtu = config->mtu,
 	    .rx_descriptors = config->rx_descriptors,
 	    .tx_descriptors = config->tx_descriptors,

@@ -13,6 +13,7 @@ BAD = [
     ({"port.udp_port": "65535", "engine.shards": 2}, ["udp_port"]),
     ({"port.mtu": "100"}, ["mtu", "100"]),
     ({"port.mtu": "9001"}, ["mtu", "9001"]),
+    ({"port.queues": "0"}, ["queues", "0"]),
     ({"port.speed": "10"}, ["speed"]),
     ({"port.device": "net_nothing0"}, ["net_nothing0"]),
     ({"engine.shards": "0"}, ["shards", "0"]),

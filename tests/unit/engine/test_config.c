@@ -50,6 +50,7 @@ Test(config, defaults_stand_where_nothing_is_said)
 	cr_assert_str_eq(config.device, "");
 	cr_assert(memcmp(config.address, address, 4) == 0 && config.prefix_bits == 24);
 	cr_assert(config.udp_port == 7400 && config.mtu == 1500);
+	cr_assert(config.queues == 64);
 	cr_assert(config.rx_descriptors == 1024 && config.tx_descriptors == 1024);
 	cr_assert(config.requests == 4096 && config.idle == IDLE_SLEEP);
 	cr_assert(config.limits.shards == 1 && config.limits.accounts_max == 1000000);
@@ -66,7 +67,7 @@ Test(config, every_key_arrives_in_its_field)
 {
 	cr_assert(load("# all of them\n"
 		       "[port]\ndevice=net_af_packet0\naddress=192.168.255.7/32\nudp_port=1\n"
-		       "mtu=9000\nrx_descriptors=64\ntx_descriptors=32768\n"
+		       "mtu=9000\nqueues=1\nrx_descriptors=64\ntx_descriptors=32768\n"
 		       "[engine]\nshards=3\nrequests=65536\nidle=poll\n"
 		       "[shard]\naccounts=4294967296\nwindow_s=604800\nahead_s=0\n"
 		       "ids_per_second=1\nrows=2\ntry_timeout_ms=0\n"
@@ -76,7 +77,7 @@ Test(config, every_key_arrives_in_its_field)
 		  "%s", error);
 	cr_assert_str_eq(config.device, "net_af_packet0");
 	cr_assert(config.address[0] == 192 && config.address[3] == 7 && config.prefix_bits == 32);
-	cr_assert(config.udp_port == 1 && config.mtu == 9000);
+	cr_assert(config.udp_port == 1 && config.mtu == 9000 && config.queues == 1);
 	cr_assert(config.rx_descriptors == 64 && config.tx_descriptors == 32768);
 	cr_assert(config.limits.shards == 3 && config.requests == 65536);
 	cr_assert(config.idle == IDLE_POLL);
@@ -163,6 +164,8 @@ static const struct bad bads[] = {
     {REQUIRED "[shard]\nrows=32769\n", "[shard] rows must be"},
     {"[port]\naddress=10.77.0.1/24\nmtu=1279\n[log]\npath=/x\n", "[port] mtu must be"},
     {"[port]\naddress=10.77.0.1/24\nmtu=9001\n[log]\npath=/x\n", "[port] mtu must be"},
+    {"[port]\naddress=10.77.0.1/24\nqueues=0\n[log]\npath=/x\n", "[port] queues must be"},
+    {"[port]\naddress=10.77.0.1/24\nqueues=65\n[log]\npath=/x\n", "[port] queues must be"},
     {"[port]\naddress=10.77.0.1/24\nudp_port=0\n[log]\npath=/x\n", "[port] udp_port must be"},
     {"[port]\naddress=10.77.0.1/24\nudp_port=65472\n[log]\npath=/x\n",
      "[port] udp_port must be a number in 1..65471"},
