@@ -40,7 +40,7 @@ const struct config_key config_keys[] = {
      "account shards; fixed for the life of a log"},
     {"engine", "requests", KEY_NUMBER, FIELD(requests), 1, 1, WORKER_REQUESTS_MAX, "4096",
      "datagrams in hand, a worker; more are answered BUSY, and those of one client that has as "
-     "many in hand as there is room for more"},
+     "many in hand as there is room for more, or of one host that has twice as many"},
     {"engine", "idle", KEY_IDLE, FIELD(idle), NO_RANGE, "sleep",
      "what a thread without work does: poll (cores of their own), yield, or sleep (shared cores)"},
     {"shard", "accounts", KEY_NUMBER, FIELD(limits.accounts_max), 1, 1, UINT64_C(1) << 32,

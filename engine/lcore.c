@@ -16,9 +16,11 @@
 struct packet {
 	struct net_frame frame;
 	uint32_t arrival; /* meter_tick() when it was received */
-	uint16_t source;  /* 0..LCORE_SOURCES - 1 */
-	uint8_t shard;	  /* of a request */
-	bool is_reply;	  /* handed over to be sent, not served */
+	/* Buckets of LCORE_SOURCES: by address and port, by address alone. */
+	uint32_t source : 10;
+	uint32_t host : 10;
+	uint32_t shard : 8;    /* of a request */
+	uint32_t is_reply : 1; /* handed over to be sent, not served */
 };
 _Static_assert(sizeof(struct packet) <= NET_PORT_PRIVATE_BYTES, "fits the private area");
 
@@ -90,6 +92,7 @@ void lcore_sink_replies(void *context, const struct worker_reply *replies, uint3
 	meter_replies(&lcore->meter, packet_of(replies[count / 2].packet)->arrival, count);
 	for (uint32_t i = 0; i < count; i++) {
 		lcore->in_hand[packet_of(replies[i].packet)->source]--;
+		lcore->in_hand_of_host[packet_of(replies[i].packet)->host]--;
 		reply(lcore, replies[i].packet, replies[i].payload_size);
 	}
 	lcore->admitted -= count;
@@ -120,14 +123,18 @@ void lcore_sink_messages(void *context, const struct shard_message *messages, ui
 
 /* Receiving. */
 
-static uint16_t source_of(struct rte_mbuf *mbuf, const struct net_frame *frame)
+static uint64_t bucket_of(uint64_t key)
 {
 	_Static_assert(LCORE_SOURCES == 1 << 10, "ten bits of the hash");
-	uint32_t address;
+	return key * UINT64_C(0x9e3779b97f4a7c15) >> 54;
+}
 
-	memcpy(&address, net_port_bytes(mbuf) + frame->ip_offset + NET_FRAME_IP_SOURCE, 4);
-	uint64_t key = (uint64_t)address << 16 | frame->source_port;
-	return (uint16_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 54);
+static void note_source(struct rte_mbuf *mbuf, struct packet *packet)
+{
+	uint64_t address = net_port_source(mbuf, &packet->frame);
+
+	packet->host = bucket_of(address << 16) & (LCORE_SOURCES - 1);
+	packet->source = bucket_of(address << 16 | packet->frame.source_port) & (LCORE_SOURCES - 1);
 }
 
 static uint32_t records_in(struct rte_mbuf *mbuf)
@@ -138,21 +145,33 @@ static uint32_t records_in(struct rte_mbuf *mbuf)
 	return header.count;
 }
 
+/* Have the client and its host as much in hand as they may have? */
+static bool has_its_share(const struct lcore *lcore, const struct packet *packet)
+{
+	uint32_t requests = lcore->in_hand[packet->source] + lcore->in_hand_of_host[packet->host];
+	uint32_t records = lcore->records_of[packet->source] + lcore->records_of_host[packet->host];
+	uint32_t waiting = RTE_MIN(lcore->waiting_records, LCORE_RECORDS_WAITING);
+
+	return requests >= 2 * (lcore->requests - lcore->admitted) ||
+	       records >= 2 * (LCORE_RECORDS_WAITING - waiting);
+}
+
 /* A request for a shard of this lcore waits to be served, or is refused. */
 static void admit(struct lcore *lcore, struct rte_mbuf *mbuf)
 {
 	struct packet *packet = packet_of(mbuf);
 	uint32_t records = records_in(mbuf);
 
-	if (lcore->in_hand[packet->source] >= lcore->requests - lcore->admitted ||
-	    lcore->records_of[packet->source] + lcore->waiting_records >= LCORE_RECORDS_WAITING) {
+	if (has_its_share(lcore, packet)) {
 		lcore->refused++;
 		reply(lcore, mbuf,
 		      worker_refuse(lcore->worker, net_port_payload(mbuf, &packet->frame)));
 		return;
 	}
 	lcore->in_hand[packet->source]++;
+	lcore->in_hand_of_host[packet->host]++;
 	lcore->records_of[packet->source] += records;
+	lcore->records_of_host[packet->host] += records;
 	lcore->waiting_records += records;
 	lcore->admitted++;
 	lcore->waiting[lcore->waiting_tail++ & lcore->tx_mask] = mbuf;
@@ -179,6 +198,7 @@ static bool serve_waiting(struct lcore *lcore)
 		const struct packet *packet = packet_of(mbuf);
 		uint32_t records = records_in(mbuf);
 		lcore->records_of[packet->source] -= records;
+		lcore->records_of_host[packet->host] -= records;
 		lcore->waiting_records -= records;
 		worker_accept(lcore->worker, packet->shard, mbuf,
 			      net_port_payload(mbuf, &packet->frame));
@@ -230,10 +250,10 @@ static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 	default:
 		break;
 	}
-	packet->shard = (uint8_t)shard;
+	packet->shard = shard & 0xff;
 	if (refuse_over_limit(lcore, mbuf))
 		return;
-	packet->source = source_of(mbuf, &packet->frame);
+	note_source(mbuf, packet);
 	uint32_t owner = map->worker[shard];
 	if (owner == lcore->index) {
 		admit(lcore, mbuf);

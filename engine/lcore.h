@@ -10,12 +10,13 @@
  *   hand-over rings from every worker: mbufs, requests to serve or replies to send
  *
  * The port is emptied faster than requests are served: what came waits here and not in the device,
- * which would lose the rest without a word. A request is admitted only while its source has less in
- * hand than there is room for more, in datagrams and in records that wait (dynamic threshold: A.
- * Choudhury, E. Hahne, IEEE/ACM ToN 1998), else it is answered BUSY at once. So a client that sends
- * without end holds half of the room, and there is some left for everyone else. To refuse costs time
- * too: a turn that has refused some takes no more, and what is lost in the device then is counted
- * there.
+ * which would lose the rest without a word. A request is admitted only while what its source has in
+ * hand, plus what its host has, is less than twice the room that is left, in datagrams and in records
+ * that wait (dynamic threshold: A. Choudhury, E. Hahne, IEEE/ACM ToN 1998), else it is answered BUSY at
+ * once. So a client that sends without end holds half of the room, all of a host's clients together two
+ * thirds, however many ports they send from, and there is some left for everyone else: for other hosts,
+ * and for a modest client beside a greedy one. To refuse costs time too: a turn that has refused some
+ * takes no more, and what is lost in the device then is counted there.
  *
  * All rings have one producer and one consumer lcore. None can be full by construction: message
  * rings hold every message that the rows of the shard pairs can have under way, hand-over rings
@@ -53,9 +54,9 @@ _Static_assert(LCORE_BURST <= METER_BURST_MAX, "every burst has its counter");
 #define LCORE_REFUSED 32
 
 /* Records that may wait to be served: some milliseconds of work, whatever the datagrams' size. */
-#define LCORE_RECORDS_WAITING 32768
+#define LCORE_RECORDS_WAITING 32768u
 
-/* Sources that are told apart, by a hash of address and port. */
+/* Sources that are told apart by a hash of address and port, and hosts by one of the address. */
 #define LCORE_SOURCES 1024
 
 /* What the main thread tells the lcores. */
@@ -112,7 +113,9 @@ struct lcore {
 	uint32_t refused;  /* ever, wraps */
 	uint32_t waiting_records;
 	uint32_t records_of[LCORE_SOURCES]; /* of these, by source */
-	uint16_t in_hand[LCORE_SOURCES];    /* of these, by source */
+	uint32_t records_of_host[LCORE_SOURCES];
+	uint32_t in_hand[LCORE_SOURCES]; /* of those admitted, by source */
+	uint32_t in_hand_of_host[LCORE_SOURCES];
 	struct lcore_counts counts;
 	struct meter meter;
 

@@ -36,9 +36,12 @@
 /* How long answers may come after the last datagram was sent. */
 #define LINGER_NS    UINT64_C(1000000000)
 #define ACCOUNTS_MAX 1000000
+#define SOURCES_MAX  2048
 
 struct load {
-	int fd[SHARDS_MAX];
+	const char *from; /* the address to send from; NULL: the kernel's choice */
+	uint32_t sources; /* sockets to each shard */
+	int fd[SHARDS_MAX][SOURCES_MAX];
 	uint32_t shards;
 	uint32_t records; /* in a datagram */
 	uint8_t slot[SLOTS];
@@ -83,9 +86,9 @@ static uint64_t draw(struct load *load)
 	return load->random;
 }
 
-static int open_socket(const char *address, unsigned port)
+static int open_socket(const struct load *load, const char *address, unsigned port)
 {
-	int fd = bench_socket(address, port, SOCKET_BYTES);
+	int fd = bench_socket(load->from, address, port, SOCKET_BYTES);
 
 	if (fd < 0)
 		fail(address);
@@ -118,7 +121,7 @@ static void ask(int fd, uint8_t *payload, size_t size, unsigned kind)
 static void read_map(struct load *load, const char *address, unsigned port)
 {
 	uint8_t payload[WIRE_DATAGRAM_MAX];
-	int fd = open_socket(address, port);
+	int fd = open_socket(load, address, port);
 	struct wire_info info;
 
 	for (unsigned page = 0; page < SLOTS / WIRE_INFO_SLOTS; page++) {
@@ -133,8 +136,10 @@ static void read_map(struct load *load, const char *address, unsigned port)
 	load->shards = info.shards;
 	if (load->records > info.records_max)
 		load->records = info.records_max;
-	for (uint32_t i = 0; i < load->shards; i++)
-		load->fd[i] = open_socket(address, info.port[i]);
+	for (uint32_t i = 0; i < load->shards; i++) {
+		for (uint32_t source = 0; source < load->sources; source++)
+			load->fd[i][source] = open_socket(load, address, info.port[i]);
+	}
 }
 
 static struct id128 account_id(const struct load *load, uint32_t account)
@@ -175,7 +180,7 @@ static void open_accounts(struct load *load)
 				    .ledger = 1,
 				    .action = CREATE_ACCOUNT,
 				};
-			ask(load->fd[shard], payload,
+			ask(load->fd[shard][0], payload,
 			    wire_seal_request(payload, WIRE_ACCOUNT, count, load->ids),
 			    WIRE_ACCOUNT);
 		}
@@ -203,7 +208,7 @@ static size_t make_transfers(struct load *load, uint8_t *payload, uint32_t shard
 	return wire_seal_request(payload, WIRE_TRANSFER, load->records, now_ns(CLOCK_MONOTONIC));
 }
 
-static void send_burst(struct load *load, uint32_t shard, uint32_t count)
+static void send_burst(struct load *load, uint32_t shard, uint32_t source, uint32_t count)
 {
 	static uint8_t payload[BURST][WIRE_DATAGRAM_MAX];
 	struct iovec vectors[BURST];
@@ -216,7 +221,7 @@ static void send_burst(struct load *load, uint32_t shard, uint32_t count)
 		messages[i] =
 		    (struct mmsghdr){.msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}};
 	}
-	int sent = sendmmsg(load->fd[shard], messages, count, 0);
+	int sent = sendmmsg(load->fd[shard][source], messages, count, 0);
 	if (sent < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ECONNREFUSED)
 		fail("sendmmsg");
 	load->sent += sent > 0 ? (uint32_t)sent : 0;
@@ -262,7 +267,7 @@ static void count_reply(struct load *load, const uint8_t *reply, size_t size, ui
 	}
 }
 
-static void take(struct load *load, uint32_t shard)
+static void take(struct load *load, uint32_t shard, uint32_t source)
 {
 	static uint8_t bytes[BURST][WIRE_DATAGRAM_MAX];
 	struct iovec vectors[BURST];
@@ -273,10 +278,18 @@ static void take(struct load *load, uint32_t shard)
 		messages[i] =
 		    (struct mmsghdr){.msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}};
 	}
-	int got = recvmmsg(load->fd[shard], messages, BURST, 0, NULL);
+	int got = recvmmsg(load->fd[shard][source], messages, BURST, 0, NULL);
 	uint64_t now = now_ns(CLOCK_MONOTONIC);
 	for (int i = 0; i < got; i++)
 		count_reply(load, bytes[i], messages[i].msg_len, now);
+}
+
+static void take_all(struct load *load)
+{
+	for (uint32_t shard = 0; shard < load->shards; shard++) {
+		for (uint32_t source = 0; source < load->sources; source++)
+			take(load, shard, source);
+	}
 }
 
 static void rest(const struct load *load)
@@ -285,7 +298,7 @@ static void rest(const struct load *load)
 	struct pollfd polls[SHARDS_MAX];
 
 	for (uint32_t i = 0; i < load->shards; i++)
-		polls[i] = (struct pollfd){.fd = load->fd[i], .events = POLLIN};
+		polls[i] = (struct pollfd){.fd = load->fd[i][0], .events = POLLIN};
 	ppoll(polls, load->shards, &pause, NULL);
 }
 
@@ -296,7 +309,7 @@ static double run(struct load *load, double rate, double seconds)
 	const uint64_t end = start + (uint64_t)(seconds * 1e9);
 	const double step_ns = 1e9 / rate;
 	double due = (double)start;
-	uint32_t shard = 0;
+	uint32_t turn = 0;
 	uint64_t now;
 
 	while ((now = now_ns(CLOCK_MONOTONIC)) < end) {
@@ -307,14 +320,16 @@ static double run(struct load *load, double rate, double seconds)
 		}
 		uint64_t count = due <= (double)now ? (uint64_t)(((double)now - due) / step_ns) : 0;
 		count = count < BURST ? count : BURST;
+		uint32_t source = turn / load->shards % load->sources;
 		if (count > 0) {
-			shard = (shard + 1) % load->shards;
+			uint32_t shard = turn++ % load->shards;
 			if (load->count_of_shard[shard] > 0)
-				send_burst(load, shard, (uint32_t)count);
+				send_burst(load, shard, source, (uint32_t)count);
 			due += (double)count * step_ns;
 		}
+		/* Of many sources each is looked at before it sends again. */
 		for (uint32_t i = 0; i < load->shards; i++)
-			take(load, i);
+			take(load, i, (source + 1) % load->sources);
 		if (count < BURST)
 			rest(load);
 	}
@@ -327,8 +342,7 @@ static void drain(struct load *load)
 
 	while (now_ns(CLOCK_MONOTONIC) < end && load->answered + load->unsound < load->sent) {
 		rest(load);
-		for (uint32_t i = 0; i < load->shards; i++)
-			take(load, i);
+		take_all(load);
 	}
 }
 
@@ -353,10 +367,14 @@ int main(int argc, char **argv)
 {
 	static struct load load;
 
-	if (argc != 7) {
-		fputs("usage: giro-bench-overload ADDRESS PORT ACCOUNTS RECORDS RATE SECONDS\n"
-		      "  RECORDS: transfers in a datagram; RATE: transfers a second to offer\n",
-		      stderr);
+	if (argc < 7 || argc > 9) {
+		fputs(
+		    "usage: giro-bench-overload ADDRESS PORT ACCOUNTS RECORDS RATE SECONDS "
+		    "[SOURCES "
+		    "[FROM]]\n"
+		    "  RECORDS: transfers in a datagram; RATE: transfers a second to offer\n"
+		    "  SOURCES: ports to send from to each shard; FROM: the address to send from\n",
+		    stderr);
 		return 2;
 	}
 	const unsigned port = (unsigned)strtoul(argv[2], NULL, 10);
@@ -364,8 +382,11 @@ int main(int argc, char **argv)
 	load.records = (uint32_t)strtoul(argv[4], NULL, 10);
 	const double rate = strtod(argv[5], NULL);
 	const double seconds = strtod(argv[6], NULL);
-	if (load.accounts < 2 || load.accounts > ACCOUNTS_MAX || load.records < 1 ||
-	    load.records > WIRE_RECORDS_MAX || !(rate > 0) || !(seconds > 0)) {
+	load.sources = argc > 7 ? (uint32_t)strtoul(argv[7], NULL, 10) : 1;
+	load.from = argc > 8 ? argv[8] : NULL;
+	if (load.sources < 1 || load.sources > SOURCES_MAX || load.accounts < 2 ||
+	    load.accounts > ACCOUNTS_MAX || load.records < 1 || load.records > WIRE_RECORDS_MAX ||
+	    !(rate > 0) || !(seconds > 0)) {
 		fputs("giro-bench-overload: an argument is out of range\n", stderr);
 		return 2;
 	}
@@ -381,7 +402,8 @@ int main(int argc, char **argv)
 	drain(&load);
 	print(&load, rate / load.records, took, done_in_time);
 	for (uint32_t i = 0; i < load.shards; i++) {
-		close(load.fd[i]);
+		for (uint32_t source = 0; source < load.sources; source++)
+			close(load.fd[i][source]);
 		free(load.of_shard[i]);
 	}
 	return 0;

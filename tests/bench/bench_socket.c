@@ -7,11 +7,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int bench_socket(const char *address, unsigned port, int bytes)
+int bench_socket(const char *from, const char *address, unsigned port, int bytes)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in own = {.sin_family = AF_INET};
 
-	if (inet_pton(AF_INET, address, &to.sin_addr) != 1) {
+	if (inet_pton(AF_INET, address, &to.sin_addr) != 1 ||
+	    (from != NULL && inet_pton(AF_INET, from, &own.sin_addr) != 1)) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -20,7 +22,8 @@ int bench_socket(const char *address, unsigned port, int bytes)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
-	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0) {
+	if ((from != NULL && bind(fd, (const struct sockaddr *)&own, sizeof(own)) != 0) ||
+	    connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0) {
 		int error = errno;
 		close(fd);
 		errno = error;

@@ -5,7 +5,8 @@
 #ifndef GIRO_TESTS_BENCH_SOCKET_H
 #define GIRO_TESTS_BENCH_SOCKET_H
 
-/* A non-blocking UDP socket to `address` and `port`, with buffers of `bytes` each way. -1 with errno. */
-int bench_socket(const char *address, unsigned port, int bytes);
+/* A non-blocking UDP socket from `from` (NULL: whatever address) to `address` and `port`, with buffers
+ * of `bytes` each way. -1 with errno. */
+int bench_socket(const char *from, const char *address, unsigned port, int bytes);
 
 #endif

@@ -50,7 +50,7 @@ static void fail(const char *what)
 
 static int open_socket(const char *address, unsigned port)
 {
-	int fd = bench_socket(address, port, SOCKET_BYTES);
+	int fd = bench_socket(NULL, address, port, SOCKET_BYTES);
 
 	if (fd < 0)
 		fail(address);

@@ -2,7 +2,10 @@
 """More work than the engine has room for, from a client that does not listen, beside one that does."""
 
 import collections
+import contextlib
+import itertools
 import os
+import resource
 import select
 import signal
 import socket
@@ -18,6 +21,10 @@ DATAGRAMS = 400
 RECORDS = 8
 # The greedy client sends everything so often.
 TIMES = 100
+# A host that sends from more ports than the engine tells apart.
+GREEDY_ADDRESS = "10.77.0.3"
+GREEDY_PORTS = 2000
+GREEDY_REQUESTS = 16
 
 
 def make_requests(client, issuer, wallets, datagrams=DATAGRAMS):
@@ -69,8 +76,9 @@ def another_source(than):
     return udp
 
 
-def pour(udp, requests, port, times):
-    """In a process of its own: sends all of them, over and over."""
+def pour(sockets, requests, port, times):
+    """In a process of its own: sends all of them, over and over, from one socket after the other."""
+    turn = itertools.cycle(sockets)
     child = os.fork()
     if child == 0:
         status = 1
@@ -79,7 +87,7 @@ def pour(udp, requests, port, times):
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             for _ in range(times):
                 for payload in requests.values():
-                    udp.sendto(payload, (network.ENGINE_ADDRESS, port))
+                    next(turn).sendto(payload, (network.ENGINE_ADDRESS, port))
             status = 0
         finally:
             os._exit(status)
@@ -96,7 +104,7 @@ def test_overload(row):
         requests = make_requests(client, issuer, wallets)
         seen = collections.Counter()
         with row("a modest client is never refused while a greedy one pours"):
-            child = pour(udp, requests, client.info.port[0], TIMES)
+            child = pour([udp], requests, client.info.port[0], TIMES)
             paid = 0
             ended = False
             try:
@@ -133,3 +141,50 @@ def test_overload(row):
             engine.stop()
             assert " 0 BUSY as a whole" not in engine.screen(), engine.screen()[-1500:]
         engine.verify()
+
+
+@contextlib.contextmanager
+def another_host(ports):
+    """Sockets of an address beside the client's."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (ports + 1024, max(limit[1], ports + 1024)))
+    network.in_client("ip", "address", "add", f"{GREEDY_ADDRESS}/24", "dev", "client")
+    try:
+        with contextlib.ExitStack() as stack, network.client_namespace():
+            sockets = []
+            for _ in range(ports):
+                udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                udp.bind((GREEDY_ADDRESS, 0))
+                sockets.append(udp)
+            yield sockets
+    finally:
+        network.in_client("ip", "address", "del", f"{GREEDY_ADDRESS}/24", "dev", "client")
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+def test_many_ports_are_one_host(row):
+    with Engine(engine_shards=1, engine_requests=GREEDY_REQUESTS) as engine, Client() as client, \
+            another_host(GREEDY_PORTS) as sockets:
+        issuer, mine, *wallets = client.accounts_on(0, 5)
+        client.create(issuer, floor=wire.FLOOR_ISSUER)
+        for account in (mine, *wallets):
+            client.create(account)
+        requests = make_requests(client, issuer, wallets)
+        with row("a modest client is never refused while another host pours from every port"):
+            child = pour(sockets, requests, client.info.port[0], TIMES)
+            paid = 0
+            ended = False
+            try:
+                while not ended or paid == 0:
+                    status = client.transfer(client.new_id(), issuer, mine, 1, retry_busy=False)
+                    assert status == "OK", f"{status} after {paid} transfers"
+                    paid += 1
+                    ended = ended or os.waitpid(child, os.WNOHANG)[0] == child
+            except BaseException:
+                if not ended:
+                    os.kill(child, signal.SIGKILL)
+                raise
+            assert client.lookup(mine).balance == paid
+        with row("the host was refused meanwhile"):
+            engine.stop()
+            assert " 0 BUSY as a whole" not in engine.screen(), engine.screen()[-1500:]
