@@ -84,10 +84,11 @@ def give_to_client(slot):
 class MetalEngine(Engine):
     """An engine on the NIC in a PCI slot, with its log on a raw disk."""
 
-    def __init__(self, slot, disk):
+    def __init__(self, slot, queues, disk):
         self.slot = slot
-        super().__init__(log=disk, port_device=pci_address(slot), engine_shards=SHARDS,
-                         shard_accounts=1000, shard_window_s=WINDOW_S, shard_ids_per_second=500)
+        super().__init__(log=disk, port_device=pci_address(slot), port_queues=queues,
+                         engine_shards=SHARDS, shard_accounts=1000, shard_window_s=WINDOW_S,
+                         shard_ids_per_second=500)
 
     def command(self, file):
         """The log writer shares a CPU with the second worker."""
@@ -179,7 +180,7 @@ def run(nic, disk, mode, seed):
     told = journal.read(HOST / "journal")
     bind_to_vfio(pair.engine_slot)
     give_to_client(pair.client_slot)
-    engine = MetalEngine(pair.engine_slot, DISKS[disk].path)
+    engine = MetalEngine(pair.engine_slot, pair.queues, DISKS[disk].path)
     try:
         engine.start()
     finally:

@@ -3,9 +3,10 @@
 
     +----------------------------- the machine -----------------------------+
     |  giro-engine on vfio-pci             client in a namespace of its own |
-    |    00:04.0 e1000 -------------- hub ------------- 00:08.0 virtio-net  |
+    |    00:04.0 e1000e ------------- hub ------------- 00:08.0 virtio-net  |
     |    00:05.0 vmxnet3 ------------ hub ------------- 00:09.0 virtio-net  |
     |    00:06.0 virtio-net --------- hub ------------- 00:0a.0 virtio-net  |
+    |    00:07.0 e1000 -------------- hub ------------- 00:0b.0 virtio-net  |
     |  intel-iommu     nvme0n1 or vda: the log    9p: host's root, read-only|
     +-----------------------------------------------------------------------+
 
@@ -34,12 +35,15 @@ MEMORY_MIB = 2560
 DISK_MIB = 1024
 
 # driver: what the engine's start screen must call it. The two slots are the pair's PCI devices.
-Pair = collections.namedtuple("Pair", "driver device engine_slot client_slot")
+# queues: that the device has; the engine takes no more.
+Pair = collections.namedtuple("Pair", "driver device engine_slot client_slot queues", defaults=(2,))
 PAIRS = {
-    "e1000": Pair("net_e1000_em", "e1000e", 4, 8),
+    "e1000e": Pair("net_e1000_em", "e1000e", 4, 8),
     "vmxnet3": Pair("net_vmxnet3", "vmxnet3", 5, 9),
     # Without iommu_platform a virtio device would go around the IOMMU.
     "virtio": Pair("net_virtio", "virtio-net-pci,disable-legacy=on,iommu_platform=on", 6, 10),
+    # The driver says that an 82540EM has two.
+    "e1000": Pair("net_e1000_em", "e1000", 7, 11, queues=1),
 }
 
 # options: of the image. device: its front. path: what the machine calls it.
