@@ -162,7 +162,7 @@ static int run(struct engine *engine, const struct engine_config *config,
 	catch_signals();
 	if (engine_start(engine, config, error) != 0) {
 		print_error(error);
-		rte_eal_cleanup();
+		/* Not cleaned up: closing the device could take it from an engine that has it. */
 		return EXIT_START;
 	}
 	control_init(&control, engine, &arguments->input);

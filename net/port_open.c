@@ -225,7 +225,8 @@ static int setup_queues(struct net_port *port, const struct rte_eth_dev_info *in
 			    "driver's frame slots may be larger (net_af_packet: framesz); or it "
 			    "puts "
 			    "a frame and its heads into a page (net_af_xdp: MTU %u at most), wants "
-			    "more buffers, or may not lock the memory (ulimit -l)",
+			    "more buffers, may not lock the memory (ulimit -l), or another process "
+			    "has the queue",
 			    q, rte_strerror(-rc), port->mbufs,
 			    port->mbuf_bytes - RTE_PKTMBUF_HEADROOM, port->mtu, PAGE_FRAME_MTU);
 		rc = rte_eth_tx_queue_setup(port->id, q, port->tx_descriptors, node, &tx);
