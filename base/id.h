@@ -41,9 +41,11 @@ static inline bool id_is_zero(struct id128 id)
 }
 
 /* Unix milliseconds in the top 48 bits of a transfer or operation id. */
+#define ID_TIME_SHIFT 16
+
 static inline uint64_t id_time_ms(struct id128 id)
 {
-	return id.hi >> 16;
+	return id.hi >> ID_TIME_SHIFT;
 }
 
 /* XXH3-64 of the id's 16 little-endian bytes, seed 0. */

@@ -40,7 +40,7 @@ static int audit_accounts(struct audit *audit, const struct account_table *table
 {
 	uint32_t last = 0;
 
-	for (uint64_t line = 0; line <= table->mask; line++) {
+	for (uint64_t line = 0; line < table->line_count; line++) {
 		const struct account *account = &table->lines[line];
 		if (id_is_zero(account->id))
 			continue;

@@ -272,7 +272,7 @@ static bool print_balances(const struct node *node, const struct request *reques
 		return false;
 	for (uint32_t i = 0; i < node->limits.shards; i++) {
 		const struct account_table *table = &node->shards[i]->accounts;
-		for (uint64_t line = 0; line <= table->mask; line++) {
+		for (uint64_t line = 0; line < table->line_count; line++) {
 			if (!id_is_zero(table->lines[line].id) &&
 			    passes(request, &table->lines[line]))
 				accounts[at++] = &table->lines[line];

@@ -89,7 +89,7 @@ static bool put_accounts(const struct account_table *table, const struct snapsho
 {
 	bool ok = true;
 
-	for (uint64_t line = 0; line <= table->mask && ok; line++) {
+	for (uint64_t line = 0; line < table->line_count && ok; line++) {
 		const struct account *account = &table->lines[line];
 		if (id_is_zero(account->id))
 			continue;

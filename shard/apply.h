@@ -12,6 +12,8 @@ struct prepared {
 	uint64_t id_hash;	   /* of the transfer's or operation's id */
 	uint64_t content;	   /* XXH3-64 of the record */
 	struct window_place place; /* of the id */
+	struct account *debit;	   /* account_look()'s */
+	struct account *credit;	   /* the same, when it is here; a TRY's too */
 };
 
 /* What clients ask: apply_client.c. Each input's preparation is used up. */
@@ -22,7 +24,7 @@ void apply_operation(struct shard *shard, const struct shard_input *input,
 
 /* What peers say, and time-outs: apply_peer.c. */
 void apply_message(struct shard *shard, const struct shard_input *input,
-		   struct shard_effects *effects);
+		   const struct prepared *prepared, struct shard_effects *effects);
 void apply_timeout(struct shard *shard, const struct shard_input *input,
 		   struct shard_effects *effects);
 

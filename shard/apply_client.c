@@ -44,8 +44,9 @@ static enum status check_operation(const struct account_operation *operation)
 
 /* Answers an id that was seen before or cannot be taken now; false: the id is new. Rows under way
  * come first: they may outlive their id's window. */
-static bool answer_known_id(struct shard *shard, const struct shard_input *input, struct id128 id,
-			    struct prepared *prepared, struct shard_effects *effects)
+static inline bool answer_known_id(struct shard *shard, const struct shard_input *input,
+				   struct id128 id, struct prepared *prepared,
+				   struct shard_effects *effects)
 {
 	const struct coordinator_row *row = phase_find(&shard->phase, id, prepared->id_hash);
 	if (row != NULL) {
@@ -152,15 +153,16 @@ void apply_transfer(struct shard *shard, const struct shard_input *input, struct
 		return;
 	}
 
-	struct account *debit = account_find(&shard->accounts, transfer->debit, input->hash);
+	struct account *debit =
+	    account_found(&shard->accounts, prepared->debit, transfer->debit, input->hash);
 	status = account_check_debit(debit, transfer->ledger, transfer->amount);
 	if (status == STATUS_OK && !local) {
 		open_try(shard, input, debit, prepared, effects);
 		return;
 	}
 	if (status == STATUS_OK) {
-		struct account *credit =
-		    account_find(&shard->accounts, transfer->credit, input->credit_hash);
+		struct account *credit = account_found(&shard->accounts, prepared->credit,
+						       transfer->credit, input->credit_hash);
 		status = account_check_credit(credit, transfer->ledger, transfer->amount);
 		if (status == STATUS_OK) {
 			CHECK(checked_debit(debit->balance, transfer->amount, &debit->balance));

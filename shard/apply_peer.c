@@ -66,7 +66,7 @@ static void answer_repeated_try(struct shard *shard, const struct shard_message 
 }
 
 static void on_try(struct shard *shard, const struct shard_input *input,
-		   struct shard_effects *effects)
+		   const struct prepared *prepared, struct shard_effects *effects)
 {
 	const struct shard_message *message = &input->message;
 
@@ -80,7 +80,8 @@ static void on_try(struct shard *shard, const struct shard_input *input,
 		return;
 	}
 
-	struct account *credit = account_find(&shard->accounts, message->credit, input->hash);
+	struct account *credit =
+	    account_found(&shard->accounts, prepared->credit, message->credit, input->hash);
 	enum status vote = account_check_credit(credit, message->ledger, message->amount);
 
 	row = phase_participate(&shard->phase, message->from, message->seq,
@@ -250,14 +251,14 @@ static void on_ack(struct shard *shard, const struct shard_message *message,
 }
 
 void apply_message(struct shard *shard, const struct shard_input *input,
-		   struct shard_effects *effects)
+		   const struct prepared *prepared, struct shard_effects *effects)
 {
 	const struct shard_message *message = &input->message;
 
 	CHECK(message->to == shard->index && message->from < shard->limits.shards);
 	switch (message->kind) {
 	case MESSAGE_TRY:
-		on_try(shard, input, effects);
+		on_try(shard, input, prepared, effects);
 		break;
 	case MESSAGE_VOTE:
 		on_vote(shard, message, effects);

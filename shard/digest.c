@@ -58,7 +58,7 @@ static sum128 digest_accounts(const struct account_table *table)
 {
 	sum128 sum = 0;
 
-	for (uint64_t line = 0; line <= table->mask; line++) {
+	for (uint64_t line = 0; line < table->line_count; line++) {
 		const struct account *account = &table->lines[line];
 		if (id_is_zero(account->id))
 			continue;

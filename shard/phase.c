@@ -38,6 +38,7 @@ void phase_init(struct phase_table *phase, void *memory, uint32_t shards, uint32
 	*phase = (struct phase_table){
 	    .shards = shards,
 	    .rows = rows,
+	    .rows_log2 = (uint32_t)__builtin_ctz(rows),
 	    .index_mask = index_entries(shards, rows) - 1,
 	};
 
@@ -54,7 +55,8 @@ void phase_init(struct phase_table *phase, void *memory, uint32_t shards, uint32
 
 static struct coordinator_row *row_at(const struct phase_table *phase, uint32_t entry)
 {
-	return &phase->link[(entry - 1) / phase->rows].coordinator[(entry - 1) % phase->rows];
+	entry--;
+	return &phase->link[entry >> phase->rows_log2].coordinator[entry & (phase->rows - 1)];
 }
 
 static void index_put(struct phase_table *phase, uint32_t entry, uint64_t hash)
@@ -98,12 +100,16 @@ struct coordinator_row *phase_open(struct phase_table *phase, uint32_t peer,
 	struct coordinator_row *row = &link->coordinator[at];
 
 	CHECK(phase_has_room(phase, peer) && row->state == COORDINATOR_FREE);
-	*row = (struct coordinator_row){
-	    .transfer = *transfer,
-	    .seq = link->next,
-	    .id_hash = hash,
-	    .state = COORDINATOR_TRYING,
-	};
+	/* One by one: a compiler clears a struct of this size with a slow string instruction. */
+	row->transfer = *transfer;
+	row->seq = link->next;
+	row->id_hash = hash;
+	row->content = 0;
+	row->started_ms = 0;
+	row->token = 0;
+	row->debit_line = 0;
+	row->state = COORDINATOR_TRYING;
+	row->outcome = 0;
 	link->next++;
 	phase->in_flight++;
 	index_put(phase, 1 + peer * phase->rows + at, hash);
@@ -121,7 +127,8 @@ struct coordinator_row *phase_row(const struct phase_table *phase, uint32_t peer
 	return row;
 }
 
-struct coordinator_row *phase_find(const struct phase_table *phase, struct id128 id, uint64_t hash)
+struct coordinator_row *phase_find_row(const struct phase_table *phase, struct id128 id,
+				       uint64_t hash)
 {
 	for (uint64_t at = hash & phase->index_mask; phase->index[at] != 0;
 	     at = (at + 1) & phase->index_mask) {

@@ -86,6 +86,7 @@ struct phase_link {
 struct phase_table {
 	uint32_t shards;
 	uint32_t rows; /* a direction of a link; power of two */
+	uint32_t rows_log2;
 	uint64_t index_mask;
 	uint32_t *index;    /* transfer id -> 1 + peer * rows + row; 0: free */
 	uint64_t in_flight; /* coordinator rows that are not free */
@@ -126,8 +127,16 @@ static inline void phase_prefetch_participant(const struct phase_table *phase, u
 /* The coordinator's row of number `seq`, or NULL when it is finished or was never opened. */
 struct coordinator_row *phase_row(const struct phase_table *phase, uint32_t peer, uint64_t seq);
 
+/* phase_find() when there are rows. */
+struct coordinator_row *phase_find_row(const struct phase_table *phase, struct id128 id,
+				       uint64_t hash);
+
 /* The coordinator's row of a transfer under way, or NULL. */
-struct coordinator_row *phase_find(const struct phase_table *phase, struct id128 id, uint64_t hash);
+static inline struct coordinator_row *phase_find(const struct phase_table *phase, struct id128 id,
+						 uint64_t hash)
+{
+	return phase->in_flight == 0 ? NULL : phase_find_row(phase, id, hash);
+}
 
 /* Finishes a row: it is free, out of the index, and `low` moves past all that are finished. */
 void phase_finish(struct phase_table *phase, uint32_t peer, struct coordinator_row *row);

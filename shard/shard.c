@@ -118,18 +118,42 @@ static void prepare(const struct shard *shard, const struct shard_input *input,
 }
 
 /* The second look, when the first lines are there. */
-ALWAYS_INLINE static inline void prefetch_next(const struct shard *shard,
-					       const struct shard_input *input,
-					       const struct prepared *prepared)
+ALWAYS_INLINE static inline void look(const struct shard *shard, const struct shard_input *input,
+				      struct prepared *prepared)
 {
-	if (input->kind == SHARD_INPUT_MESSAGE && input->message.kind == MESSAGE_TRY)
-		account_prefetch_next(&shard->accounts, input->message.credit, input->hash);
+	if (input->kind == SHARD_INPUT_MESSAGE) {
+		if (input->message.kind == MESSAGE_TRY)
+			prepared->credit =
+			    account_look(&shard->accounts, input->message.credit, input->hash);
+		return;
+	}
 	if (input->kind != SHARD_INPUT_TRANSFER)
 		return;
-	account_prefetch_next(&shard->accounts, input->transfer.debit, input->hash);
+	prepared->debit = account_look(&shard->accounts, input->transfer.debit, input->hash);
 	if (input->peer == shard->index)
-		account_prefetch_next(&shard->accounts, input->transfer.credit, input->credit_hash);
+		prepared->credit =
+		    account_look(&shard->accounts, input->transfer.credit, input->credit_hash);
 	window_prefetch_next(&shard->window, &prepared->place);
+}
+
+static void apply(struct shard *shard, const struct shard_input *input, struct prepared *prepared,
+		  struct shard_effects *effects)
+{
+	switch (input->kind) {
+	case SHARD_INPUT_TRANSFER:
+		apply_transfer(shard, input, prepared, effects);
+		break;
+	case SHARD_INPUT_ACCOUNT:
+		apply_operation(shard, input, prepared, effects);
+		break;
+	case SHARD_INPUT_MESSAGE:
+		apply_message(shard, input, prepared, effects);
+		break;
+	default:
+		CHECK(input->kind == SHARD_INPUT_TIMEOUT);
+		apply_timeout(shard, input, effects);
+		break;
+	}
 }
 
 void shard_apply(struct shard *shard, const struct shard_input *inputs, uint32_t count,
@@ -141,24 +165,9 @@ void shard_apply(struct shard *shard, const struct shard_input *inputs, uint32_t
 	for (uint32_t i = 0; i < count; i++)
 		prepare(shard, &inputs[i], &prepared[i]);
 	for (uint32_t i = 0; i < count; i++)
-		prefetch_next(shard, &inputs[i], &prepared[i]);
-	for (uint32_t i = 0; i < count; i++) {
-		switch (inputs[i].kind) {
-		case SHARD_INPUT_TRANSFER:
-			apply_transfer(shard, &inputs[i], &prepared[i], effects);
-			break;
-		case SHARD_INPUT_ACCOUNT:
-			apply_operation(shard, &inputs[i], &prepared[i], effects);
-			break;
-		case SHARD_INPUT_MESSAGE:
-			apply_message(shard, &inputs[i], effects);
-			break;
-		default:
-			CHECK(inputs[i].kind == SHARD_INPUT_TIMEOUT);
-			apply_timeout(shard, &inputs[i], effects);
-			break;
-		}
-	}
+		look(shard, &inputs[i], &prepared[i]);
+	for (uint32_t i = 0; i < count; i++)
+		apply(shard, &inputs[i], &prepared[i], effects);
 }
 
 const struct account *shard_account(const struct shard *shard, struct id128 id)

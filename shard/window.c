@@ -46,53 +46,31 @@ void window_init(struct window *window, void *entries, uint64_t window_ms, uint6
 	    .window_ms = window_ms,
 	    .ahead_ms = ahead_ms,
 	    .shift = generation_shift(window_ms),
+	    .number_shift = ID_TIME_SHIFT + generation_shift(window_ms),
 	    .generations = generation_count(window_ms, ahead_ms),
 	};
+	window->inverse = UINT64_MAX / window->generations + 1;
 	CHECK(window->generations <= WINDOW_GENERATIONS_MAX);
 }
 
-enum status window_check_time(const struct window *window, struct id128 id, uint64_t now_ms)
+const struct window_entry *window_find_behind(const struct window *window, struct id128 id,
+					      struct window_place *place)
 {
-	uint64_t time_ms = id_time_ms(id);
-
-	/* A free entry's id, zero, belongs to generation 0: no real id may, however wrong a clock
-	 * is. */
-	if (time_ms + window->window_ms < now_ms || time_ms >> window->shift == 0)
-		return STATUS_ID_EXPIRED;
-	if (time_ms > now_ms + window->ahead_ms)
-		return STATUS_ID_AHEAD;
-	return STATUS_OK;
-}
-
-/* The generation of a place, started afresh if the ring still holds an earlier turn's there. */
-static struct window_generation *generation_open(struct window *window,
-						 const struct window_place *place)
-{
-	struct window_generation *generation = &window->generation[place->index];
-
-	if (generation->number != place->number) {
-		CHECK(generation->number < place->number);
-		*generation = (struct window_generation){.number = place->number};
-	}
-	return generation;
-}
-
-void window_reserve(struct window *window, const struct window_place *place)
-{
-	generation_open(window, place)->reserved++;
-}
-
-void window_put(struct window *window, const struct window_place *place,
-		const struct window_entry *entry)
-{
-	struct window_generation *generation = generation_open(window, place);
-	struct window_entry *at = &window_table(window, place->index)[place->at];
-
-	CHECK(generation->count + generation->reserved < window->count_max);
-	CHECK(window_generation_number(window, at->id) != place->number);
-	*at = *entry;
-	generation->count++;
-	window->puts++;
+	do {
+		place->at += WINDOW_LINE_ENTRIES;
+		if (place->at == window->table_entries)
+			place->at = 0;
+		const struct window_entry *line = &place->table[place->at];
+		for (uint32_t i = 0; i < WINDOW_LINE_ENTRIES; i++) {
+			if (id_equal(line[i].id, id))
+				return &line[i];
+		}
+		const struct window_entry *last = &line[WINDOW_LINE_ENTRIES - 1];
+		if (window_generation_number(window, last->id) != place->number)
+			break;
+	} while (true);
+	place->at += window_generation_number(window, place->table[place->at].id) == place->number;
+	return NULL;
 }
 
 bool window_put_reserved(struct window *window, struct window_place *place,

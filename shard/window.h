@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "base/id.h"
 #include "base/status.h"
 
@@ -55,7 +56,9 @@ struct window {
 	uint64_t window_ms;
 	uint64_t ahead_ms;
 	uint32_t shift;
+	uint32_t number_shift; /* of an id's upper half, to the number of its generation */
 	uint32_t generations;
+	uint64_t inverse; /* of `generations`: 2^64 / generations, rounded up */
 	struct window_generation generation[WINDOW_GENERATIONS_MAX];
 };
 
@@ -75,19 +78,42 @@ void window_init(struct window *window, void *entries, uint64_t window_ms, uint6
 		 uint64_t ids_per_second);
 
 /* STATUS_OK, STATUS_ID_EXPIRED or STATUS_ID_AHEAD at the time `now_ms`. */
-enum status window_check_time(const struct window *window, struct id128 id, uint64_t now_ms);
+static inline enum status window_check_time(const struct window *window, struct id128 id,
+					    uint64_t now_ms)
+{
+	uint64_t time_ms = id_time_ms(id);
+
+	/* A free entry's id, zero, belongs to generation 0: no real id may, however wrong a clock
+	 * is. */
+	if (time_ms + window->window_ms < now_ms || time_ms >> window->shift == 0)
+		return STATUS_ID_EXPIRED;
+	if (time_ms > now_ms + window->ahead_ms)
+		return STATUS_ID_AHEAD;
+	return STATUS_OK;
+}
 
 /* Where the probe for an id stands: at first where it begins, once window_find() has not found the id
- * where an entry of it belongs. Computed once for an input, since it takes a division. */
+ * where an entry of it belongs. Computed once for an input. */
 struct window_place {
-	uint64_t number; /* generation of the id */
-	uint32_t index;	 /* of that generation's table in the ring */
-	uint64_t at;	 /* entry of that table */
+	uint64_t number;	    /* generation of the id */
+	uint64_t at;		    /* entry of that generation's table */
+	struct window_entry *table; /* that table */
+	uint32_t index;		    /* and its index in the ring */
 };
 
 static inline uint64_t window_generation_number(const struct window *window, struct id128 id)
 {
-	return id_time_ms(id) >> window->shift;
+	return id.hi >> window->number_shift;
+}
+
+/* number % generations, without a division: its fraction of `generations` is what the product with
+ * the inverse leaves behind the point (D. Lemire, O. Kaser, N. Kurz, "Faster Remainder by Direct
+ * Computation", 2019). Exact, since a number has at most 48 bits and `generations` 7. */
+static inline uint32_t window_ring_index(const struct window *window, uint64_t number)
+{
+	__extension__ typedef unsigned __int128 wide;
+
+	return (uint32_t)((wide)(window->inverse * number) * window->generations >> 64);
 }
 
 /* Where the probe for `id` begins: always with a line, so that most probes end in it. `hash` is
@@ -98,63 +124,60 @@ static inline struct window_place window_place(const struct window *window, stru
 {
 	__extension__ typedef unsigned __int128 wide;
 	uint64_t number = window_generation_number(window, id);
+	uint32_t index = window_ring_index(window, number);
 
 	return (struct window_place){
 	    .number = number,
-	    .index = (uint32_t)(number % window->generations),
 	    .at = (uint64_t)((wide)hash * (window->table_entries / WINDOW_LINE_ENTRIES) >> 64) *
 		  WINDOW_LINE_ENTRIES,
+	    .table = window->entries + index * window->table_entries,
+	    .index = index,
 	};
-}
-
-static inline struct window_entry *window_table(const struct window *window, uint32_t index)
-{
-	return window->entries + index * window->table_entries;
 }
 
 /* Asks for the line where the probe begins. */
 static inline void window_prefetch(const struct window *window, const struct window_place *place)
 {
-	__builtin_prefetch(&window_table(window, place->index)[place->at], 1);
+	(void)window;
+	__builtin_prefetch(&place->table[place->at], 1);
 }
 
-/* Once that line has come: asks for the one behind it if the probe may have to go on there. */
+/* Once that line has come: asks for the two behind it if the probe may have to go on there. */
 static inline void window_prefetch_next(const struct window *window,
 					const struct window_place *place)
 {
-	const struct window_entry *line = &window_table(window, place->index)[place->at];
+	const struct window_entry *line = &place->table[place->at];
 	const struct window_entry *last = &line[WINDOW_LINE_ENTRIES - 1];
 	bool full = window_generation_number(window, last->id) == place->number;
 
-	__builtin_prefetch(line + (full ? WINDOW_LINE_ENTRIES : 0), 1);
+	__builtin_prefetch(line + full * WINDOW_LINE_ENTRIES, 1);
+	__builtin_prefetch(line + full * 2 * WINDOW_LINE_ENTRIES, 1);
 }
+
+/* window_find() from a full line on. */
+const struct window_entry *window_find_behind(const struct window *window, struct id128 id,
+					      struct window_place *place);
 
 /* The entry of an id whose time is inside the window; or NULL, with `place` where it would be put.
  * `place` is window_place()'s of the id. */
 static inline const struct window_entry *window_find(const struct window *window, struct id128 id,
 						     struct window_place *place)
 {
-	const struct window_entry *table = window_table(window, place->index);
+	const struct window_entry *line = &place->table[place->at];
+	uint64_t differs[WINDOW_LINE_ENTRIES];
 
-	for (;;) {
-		const struct window_entry *line = &table[place->at];
-		bool taken[WINDOW_LINE_ENTRIES];
-		for (uint32_t i = 0; i < WINDOW_LINE_ENTRIES; i++) {
-			taken[i] = window_generation_number(window, line[i].id) == place->number;
-			if (id_equal(line[i].id, id))
-				return &line[i];
-		}
-		/* The first entry of another turn ends the probe: none of this turn was put beyond
-		 * it. Which of a line's entries it is decides no branch: that would be guessed wrong
-		 * every other time. */
-		if (!taken[WINDOW_LINE_ENTRIES - 1]) {
-			place->at += taken[0];
-			return NULL;
-		}
-		place->at += WINDOW_LINE_ENTRIES;
-		if (place->at == window->table_entries)
-			place->at = 0;
+	for (uint32_t i = 0; i < WINDOW_LINE_ENTRIES; i++) {
+		differs[i] = line[i].id.hi ^ id.hi;
+		if ((differs[i] | (line[i].id.lo ^ id.lo)) == 0)
+			return &line[i];
 	}
+	/* The first entry of another turn ends the probe: none of this turn was put beyond it. Which
+	 * of a line's entries it is decides no branch: that would be guessed wrong every other
+	 * time. */
+	if (differs[WINDOW_LINE_ENTRIES - 1] >> window->number_shift == 0)
+		return window_find_behind(window, id, place);
+	place->at += differs[0] >> window->number_shift == 0;
+	return NULL;
 }
 
 /* Has the generation of the id room for one more entry or promise? */
@@ -168,13 +191,39 @@ static inline bool window_has_room(const struct window *window, const struct win
 	return generation->count + generation->reserved < window->count_max;
 }
 
+/* The generation of a place, started afresh if the ring still holds an earlier turn's there. */
+static inline struct window_generation *window_generation_open(struct window *window,
+							       const struct window_place *place)
+{
+	struct window_generation *generation = &window->generation[place->index];
+
+	if (__builtin_expect(generation->number != place->number, 0)) {
+		CHECK(generation->number < place->number);
+		*generation = (struct window_generation){.number = place->number};
+	}
+	return generation;
+}
+
 /* Promises a room to a transfer under way; only after window_has_room(). */
-void window_reserve(struct window *window, const struct window_place *place);
+static inline void window_reserve(struct window *window, const struct window_place *place)
+{
+	window_generation_open(window, place)->reserved++;
+}
 
 /* Remembers the outcome of an id: where window_find() did not find it, and nothing was put since;
  * only after window_has_room(). */
-void window_put(struct window *window, const struct window_place *place,
-		const struct window_entry *entry);
+static inline void window_put(struct window *window, const struct window_place *place,
+			      const struct window_entry *entry)
+{
+	struct window_generation *generation = window_generation_open(window, place);
+	struct window_entry *at = &place->table[place->at];
+
+	CHECK(generation->count + generation->reserved < window->count_max);
+	CHECK(window_generation_number(window, at->id) != place->number);
+	*at = *entry;
+	generation->count++;
+	window->puts++;
+}
 
 /* The same, in the room promised. If its generation has been forgotten meanwhile, nothing is kept
  * and the return is false. */

@@ -26,6 +26,7 @@
 #include "tests/bench/bench_random.h"
 
 #define BATCH	  8192 /* inputs made and then timed */
+#define TURN	  32   /* batches of giro's, then as many of the reference's */
 #define LEDGER	  1
 #define NOW_MS	  1700000000000u
 #define OPENING	  1000000000
@@ -196,7 +197,7 @@ static void world_init(struct world *world, const struct options *options)
 	    .accounts_max = options->accounts,
 	    .window_ms = 8000,
 	    .ahead_ms = 1000,
-	    .ids_per_second = options->transfers + BATCH,
+	    .ids_per_second = options->transfers + BATCH * TURN,
 	};
 
 	*world = (struct world){.options = *options, .random = {42}, .shards = limits.shards};
@@ -209,6 +210,20 @@ static void world_init(struct world *world, const struct options *options)
 	world->log = take(LOG_BYTES);
 	world->inputs = take(BATCH * sizeof(*world->inputs));
 	open_accounts(world);
+}
+
+/* The bare loop's table: as many lines as giro's. */
+struct reference {
+	struct account_table table;
+	struct random random;
+};
+
+static void reference_init(struct reference *reference, const struct options *options)
+{
+	void *lines = take(account_table_bytes(options->accounts));
+
+	account_table_init(&reference->table, lines, options->accounts);
+	reference->random = (struct random){7};
 }
 
 /* Applies inputs of one shard; what it says to its peer is left in `messages`. */
@@ -245,67 +260,76 @@ static void run_burst(struct world *world, const struct shard_input *inputs, uin
 	}
 }
 
-static struct result run_giro(struct world *world)
+/* Makes a batch of inputs. With two shards the first half of it is one's, the second the other's. */
+static void make_batch(struct world *world)
 {
-	struct result result = {0};
+	uint32_t half[2] = {0, BATCH / 2};
 
-	while (result.transfers < world->options.transfers) {
-		uint64_t log_bytes = 0;
-		uint32_t half[2] = {0, BATCH / 2};
-		/* With two shards: the first half of the batch is one's, the second the other's. */
-		for (uint32_t made = 0; made < BATCH;) {
-			struct shard_input input;
-			make_transfer(world, &input);
-			uint32_t *at = &half[world->shards == 2 ? input.home : made >= BATCH / 2];
-			uint32_t end = at == &half[0] ? BATCH / 2 : BATCH;
-			if (*at == end)
-				continue;
-			world->inputs[(*at)++] = input;
-			made++;
+	for (uint32_t made = 0; made < BATCH;) {
+		struct shard_input input;
+		make_transfer(world, &input);
+		uint32_t *at = &half[world->shards == 2 ? input.home : made >= BATCH / 2];
+		uint32_t end = at == &half[0] ? BATCH / 2 : BATCH;
+		if (*at == end)
+			continue;
+		world->inputs[(*at)++] = input;
+		made++;
+	}
+}
+
+static void run_giro(struct world *world, struct result *result)
+{
+	uint64_t log_bytes = 0;
+
+	make_batch(world);
+	double start = seconds_now();
+	for (uint32_t i = 0; i < BATCH; i += SHARD_BURST_MAX)
+		run_burst(world, world->inputs + i, SHARD_BURST_MAX, &log_bytes);
+	result->seconds += seconds_now() - start;
+	result->transfers += BATCH;
+	result->log_bytes += log_bytes;
+}
+
+static void run_reference(struct reference *reference, struct result *result)
+{
+	static uint64_t lines[BATCH][2];
+	struct account *table = reference->table.lines;
+
+	for (uint32_t i = 0; i < BATCH; i++) {
+		lines[i][0] = random_below(&reference->random, reference->table.line_count);
+		lines[i][1] = random_below(&reference->random, reference->table.line_count);
+	}
+	double start = seconds_now();
+	for (uint32_t i = 0; i < BATCH; i += SHARD_BURST_MAX) {
+		for (uint32_t j = i; j < i + SHARD_BURST_MAX; j++) {
+			__builtin_prefetch(&table[lines[j][0]], 1);
+			__builtin_prefetch(&table[lines[j][1]], 1);
 		}
-		double start = seconds_now();
-		for (uint32_t i = 0; i < BATCH; i += SHARD_BURST_MAX)
-			run_burst(world, world->inputs + i, SHARD_BURST_MAX, &log_bytes);
-		result.seconds += seconds_now() - start;
-		result.transfers += BATCH;
-		result.log_bytes += log_bytes;
+		for (uint32_t j = i; j < i + SHARD_BURST_MAX; j++) {
+			table[lines[j][0]].balance -= j;
+			table[lines[j][1]].balance += j;
+		}
+	}
+	result->seconds += seconds_now() - start;
+	result->transfers += BATCH;
+}
+
+/* Turn and turn about, so that both see the same machine; long turns, since each finds the caches and
+ * the TLB full of the other's. */
+static void run(struct world *world, struct reference *reference, struct result *giro,
+		struct result *bare)
+{
+	while (giro->transfers < world->options.transfers) {
+		for (uint32_t i = 0; i < TURN; i++)
+			run_giro(world, giro);
+		for (uint32_t i = 0; i < TURN; i++)
+			run_reference(reference, bare);
 	}
 	uint64_t done = 0;
 	for (uint32_t i = 0; i < world->shards; i++)
 		done += world->shard[i]->events[SHARD_EVENT_LOCAL_DONE] +
 			world->shard[i]->events[SHARD_EVENT_CROSS_CONFIRMED];
-	CHECK(done == result.transfers);
-	return result;
-}
-
-static struct result run_reference(const struct options *options)
-{
-	struct account_table table;
-	struct random random = {7};
-	struct result result = {0};
-	static uint64_t lines[BATCH][2];
-
-	account_table_init(&table, take(account_table_bytes(options->accounts)), options->accounts);
-	while (result.transfers < options->transfers) {
-		for (uint32_t i = 0; i < BATCH; i++) {
-			lines[i][0] = random_next(&random) & table.mask;
-			lines[i][1] = random_next(&random) & table.mask;
-		}
-		double start = seconds_now();
-		for (uint32_t i = 0; i < BATCH; i += SHARD_BURST_MAX) {
-			for (uint32_t j = i; j < i + SHARD_BURST_MAX; j++) {
-				__builtin_prefetch(&table.lines[lines[j][0]], 1);
-				__builtin_prefetch(&table.lines[lines[j][1]], 1);
-			}
-			for (uint32_t j = i; j < i + SHARD_BURST_MAX; j++) {
-				table.lines[lines[j][0]].balance -= j;
-				table.lines[lines[j][1]].balance += j;
-			}
-		}
-		result.seconds += seconds_now() - start;
-		result.transfers += BATCH;
-	}
-	return result;
+	CHECK(done == giro->transfers);
 }
 
 /* Wall time and rdtsc at the same moment. */
@@ -391,6 +415,9 @@ int main(int argc, char **argv)
 	};
 	struct options options = {.accounts = 1000000, .transfers = 4000000};
 	static struct world world;
+	struct reference reference;
+	struct result giro = {0};
+	struct result bare = {0};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -420,10 +447,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	struct moment begin = moment_now();
-	struct result reference = run_reference(&options);
+	reference_init(&reference, &options);
 	world_init(&world, &options);
-	struct result giro = run_giro(&world);
+	run(&world, &reference, &giro, &bare);
 	struct moment end = moment_now();
-	report(&options, &giro, &reference, cycles_per_second(&begin, &end));
+	report(&options, &giro, &bare, cycles_per_second(&begin, &end));
 	return 0;
 }

@@ -23,7 +23,7 @@ static void print_balances(struct shard *const *shards, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct account_table *table = &shards[i]->accounts;
-		for (uint64_t line = 0; line <= table->mask; line++) {
+		for (uint64_t line = 0; line < table->line_count; line++) {
 			const struct account *account = &table->lines[line];
 			/* The accounts of these tests have small ids. */
 			if (!id_is_zero(account->id))

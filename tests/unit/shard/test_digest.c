@@ -231,7 +231,7 @@ Test(digest, does_not_depend_on_the_order_of_insertion)
 		operation.account = account_id(0, 101 - i);
 		cr_assert_eq(network_operation(backwards, &operation), STATUS_OK);
 	}
-	size_t bytes = (forwards->shard[0]->accounts.mask + 1) * sizeof(struct account);
+	size_t bytes = forwards->shard[0]->accounts.line_count * sizeof(struct account);
 	cr_assert(memcmp(forwards->shard[0]->accounts.lines, backwards->shard[0]->accounts.lines,
 			 bytes) != 0,
 		  "the tables do differ");

@@ -214,6 +214,23 @@ Test(window, entry_of_an_earlier_turn_counts_as_free)
 	free(window.entries);
 }
 
+/* The ring's place of a generation is its number modulo the ring, for every ring and any id. */
+Test(window, ring_index_is_the_remainder)
+{
+	for (uint64_t ahead_ms = 0; ahead_ms <= WINDOW_MS; ahead_ms += WINDOW_MS / 8) {
+		struct window window;
+		void *entries = aligned_alloc(CACHE_LINE, window_bytes(WINDOW_MS, ahead_ms, 1));
+		window_init(&window, entries, WINDOW_MS, ahead_ms, 1);
+		for (uint64_t i = 0; i < 1000; i++) {
+			uint64_t last = (UINT64_C(1) << 48) - 1;
+			cr_assert_eq(window_ring_index(&window, i), i % window.generations);
+			cr_assert_eq(window_ring_index(&window, last - i),
+				     (last - i) % window.generations);
+		}
+		free(entries);
+	}
+}
+
 /* Three ids whose probe begins in the table's last line, which holds two: the third is put at the
  * table's beginning and found there. */
 Test(window, probe_goes_on_behind_a_full_line)
