@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -272,6 +273,22 @@ static int open_port(struct engine *engine, char error[ENGINE_ERROR_MAX])
 	return 0;
 }
 
+/* Each lane goes where the worker of its shards runs, beside their memory. Where it may not, it is slower
+ * and no less right. */
+static void settle_lane(void *context, uint32_t lane)
+{
+	const struct engine *engine = context;
+	const cpu_set_t cpus = rte_lcore_cpuset(engine->lcores[lane].id);
+
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+}
+
+/* One lane for each worker: both have shards w, w + workers, ... */
+static void open_lanes(struct engine *engine)
+{
+	lanes_open(&engine->lanes, engine->workers, settle_lane, engine);
+}
+
 /* How long a killed predecessor's writes may keep the lock. */
 #define LOCK_WAIT_MS 5000
 
@@ -293,6 +310,7 @@ static int open_log(struct engine *engine, char error[ENGINE_ERROR_MAX])
 	    .segments_ahead = (uint32_t)log_writer_segments_ahead(
 		config->epochs, config->section_bytes * config->limits.shards,
 		config->segment_bytes),
+	    .lanes = &engine->lanes,
 	};
 	struct recovery *recovery = &engine->recovery;
 	uint64_t start_ms = clock_ms(CLOCK_MONOTONIC);
@@ -309,10 +327,14 @@ static int open_log(struct engine *engine, char error[ENGINE_ERROR_MAX])
 		snprintf(error, ENGINE_ERROR_MAX, "%s", why);
 		return -1;
 	}
-	if (recovery_read(recovery, disk, &options, engine->shards, error) != 0 ||
-	    recovery_begin(recovery, clock_ms(CLOCK_REALTIME), engine->shards, error) != 0)
+	open_lanes(engine);
+	int failed = recovery_read(recovery, disk, &options, engine->shards, error);
+	if (failed == 0)
+		failed = recovery_begin(recovery, clock_ms(CLOCK_REALTIME), engine->shards, error);
+	lanes_close(&engine->lanes);
+	if (failed != 0)
 		goto close_disk;
-	int failed = wal_preparer_start(&recovery->preparer);
+	failed = wal_preparer_start(&recovery->preparer);
 	if (failed != 0) {
 		snprintf(error, ENGINE_ERROR_MAX, "no thread to prepare log segments: %s",
 			 strerror(-failed));
@@ -473,9 +495,11 @@ static int close_log(struct engine *engine)
 		}
 		idle_rest(&engine->idle);
 	}
+	open_lanes(engine);
 	int64_t closed =
 	    log_writer_mark(&engine->recovery.writer, WAL_CLOSE, last + 1, epoch_time_ms(engine),
-			    engine->shards, engine->config.limits.shards);
+			    engine->shards, engine->config.limits.shards, &engine->lanes);
+	lanes_close(&engine->lanes);
 	if (closed < 0) {
 		LOG_ERROR("the log was not closed: %s", strerror((int)-closed));
 		return -1;

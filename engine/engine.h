@@ -39,6 +39,7 @@ struct engine {
 	struct engine_config config;
 	struct engine_memory memory;
 	struct net_port port;
+	struct lanes lanes; /* while the log is opened or closed: no worker runs then */
 	struct recovery recovery;
 	uint64_t recovery_ms; /* that reading the log took */
 	struct epoch_clock clock;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "replay/digests.h"
 
 /* How long the opening and the closing block may wait for the disk before a look at the writer. */
 #define MARK_WAIT_NS 100000000u
@@ -174,20 +175,22 @@ int log_writer_turn(struct log_writer *writer, uint64_t now_ms)
 }
 
 int64_t log_writer_mark(struct wal_writer *wal, enum wal_block_type type, uint64_t epoch,
-			uint64_t now_ms, struct shard *const *shards, uint32_t shard_count)
+			uint64_t now_ms, struct shard *const *shards, uint32_t shard_count,
+			struct lanes *lanes)
 {
 	struct wal_section sections[SHARDS_MAX] = {0};
+	struct shard_digest digests[SHARDS_MAX];
 	uint64_t time_ms = now_ms > wal->tail.time_ms ? now_ms : wal->tail.time_ms;
 
 	/* The block's time must be the shards' own: replay knows no other. */
 	for (uint32_t i = 0; i < shard_count; i++)
 		time_ms = shards[i]->now_ms > time_ms ? shards[i]->now_ms : time_ms;
-	for (uint32_t i = 0; i < shard_count; i++) {
+	for (uint32_t i = 0; i < shard_count; i++)
 		shard_enter_epoch(shards[i], epoch, time_ms);
-		struct shard_digest digest = shard_digest(shards[i]);
-		_Static_assert(sizeof(digest) == sizeof(sections[i].digest), "digests fit rows");
-		memcpy(sections[i].digest, &digest, sizeof(digest));
-	}
+	digests_compute(shards, shard_count, lanes, digests);
+	_Static_assert(sizeof(digests[0]) == sizeof(sections[0].digest), "digests fit rows");
+	for (uint32_t i = 0; i < shard_count; i++)
+		memcpy(sections[i].digest, &digests[i], sizeof(digests[i]));
 
 	const struct wal_append block = {
 	    .type = type,

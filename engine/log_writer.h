@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "engine/epoch.h"
+#include "replay/lanes.h"
 #include "shard/shard.h"
 #include "wal/writer.h"
 
@@ -81,8 +82,10 @@ int log_writer_finish(struct log_writer *writer);
 
 /* Writes a block of type OPEN or CLOSE with every shard's digest as an epoch of its own, and waits
  * until it is durable. No worker runs: before they start, or after they have sealed all. `shards`:
- * all shards; they enter the block's epoch. Returns the epoch, or a negative errno. Blocks. */
+ * all shards; they enter the block's epoch. `lanes` compute the digests; NULL: this thread. Returns
+ * the epoch, or a negative errno. Blocks. */
 int64_t log_writer_mark(struct wal_writer *wal, enum wal_block_type type, uint64_t epoch,
-			uint64_t now_ms, struct shard *const *shards, uint32_t shard_count);
+			uint64_t now_ms, struct shard *const *shards, uint32_t shard_count,
+			struct lanes *lanes);
 
 #endif

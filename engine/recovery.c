@@ -7,7 +7,18 @@
 
 #include "engine/log_writer.h"
 #include "replay/checkpoint.h"
+#include "replay/digests.h"
 #include "replay/meta.h"
+#include "replay/player.h"
+
+/* A log on its way into the shards. */
+struct reading {
+	struct recovery *recovery;
+	struct node node;
+	uint64_t segment; /* whose limits were checked last */
+	bool conflict;	  /* and do not suit: `error` tells */
+	char *error;
+};
 
 /* The limits must suit what was logged before. */
 static int check_meta(const struct recovery *recovery, const struct wal_reader *reader,
@@ -54,39 +65,70 @@ static int check_beginning(const struct recovery *recovery, const struct wal_tai
 	return -1;
 }
 
-/* Replays all of the log. Each segment's meta is checked as it comes. */
-static int replay_log(struct recovery *recovery, struct wal_reader *reader,
-		      struct shard *const *shards, char error[RECOVERY_ERROR_MAX])
+/* Called for each block before it is replayed: each segment's meta is checked as it comes. */
+static bool suits(void *context, const struct wal_block_header *block)
 {
-	static struct wal_block_header last;
-	struct replay replay;
-	struct wal_block block;
-	uint64_t segment = UINT64_MAX;
-	const char *log = recovery->options.log;
-	int next;
+	struct reading *reading = context;
 
-	replay_init(&replay, shards, recovery->options.limits->shards);
-	while ((next = wal_reader_next(reader, &block)) == WAL_NEXT_BLOCK) {
-		if (block.header->segment != segment && check_meta(recovery, reader, error) != 0)
-			return -1;
-		segment = block.header->segment;
-		if (replay_block(&replay, &block) != 0) {
-			snprintf(error, RECOVERY_ERROR_MAX,
-				 "the log at %s and this engine disagree: %s\nkeep the log, and "
-				 "find out with giro-replay verify which of the two is wrong",
-				 log, replay.fault.text);
-			return -1;
-		}
-		last = *block.header;
-	}
-	if (next < 0) {
-		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s: %s", log, reader->fault.text);
+	if (block->segment != reading->segment)
+		reading->conflict =
+		    check_meta(reading->recovery, &reading->node.reader, reading->error) != 0;
+	reading->segment = block->segment;
+	return !reading->conflict;
+}
+
+/* A clean end says what the state was: the whole of it is compared, not just outcomes. */
+static int check_state(struct reading *reading)
+{
+	struct node *node = &reading->node;
+	struct shard_digest digests[SHARDS_MAX];
+
+	digests_compute(node->shards, node->limits.shards, node->lanes, digests);
+	for (uint32_t i = 0; i < node->limits.shards; i++) {
+		if (replay_compare_digest(&node->replay, &node->last, i, &digests[i]) == 0)
+			continue;
+		snprintf(reading->error, RECOVERY_ERROR_MAX,
+			 "the log at %s does not give the state it was closed with: %s",
+			 reading->recovery->options.log, node->replay.fault.text);
 		return -1;
 	}
-	recovery->fresh = replay.counts.blocks == 0 && !recovery->resumed;
-	recovery->torn = next == WAL_NEXT_TORN;
-	recovery->clean = wal_reader_tail(reader)->closed;
-	const struct wal_tail *tail = wal_reader_tail(reader);
+	return 0;
+}
+
+/* How the replay ended, if not at an end of the log. */
+static int check_end(const struct reading *reading, enum node_end end)
+{
+	const struct node *node = &reading->node;
+	const char *log = reading->recovery->options.log;
+
+	if (reading->conflict && (end == NODE_SOUND || end == NODE_TORN))
+		return -1;
+	if (end == NODE_SOUND || end == NODE_TORN)
+		return 0;
+	if (end == NODE_DIVERGED)
+		snprintf(reading->error, RECOVERY_ERROR_MAX,
+			 "the log at %s and this engine disagree: %s\nkeep the log, and "
+			 "find out with giro-replay verify which of the two is wrong",
+			 log, node->text);
+	else
+		snprintf(reading->error, RECOVERY_ERROR_MAX, "the log at %s: %s", log, node->text);
+	return -1;
+}
+
+/* Replays all of the log. */
+static int replay_log(struct reading *reading)
+{
+	const struct player_options options = {.context = reading, .wanted = suits};
+	struct recovery *recovery = reading->recovery;
+	struct node *node = &reading->node;
+	const struct wal_tail *tail = wal_reader_tail(&node->reader);
+	enum node_end end = player_run(node, &options, NULL);
+
+	if (check_end(reading, end) != 0)
+		return -1;
+	recovery->fresh = node->replay.counts.blocks == 0 && !recovery->resumed;
+	recovery->torn = end == NODE_TORN;
+	recovery->clean = tail->closed;
 	if (recovery->torn)
 		snprintf(
 		    recovery->note, sizeof(recovery->note),
@@ -94,15 +136,10 @@ static int replay_log(struct recovery *recovery, struct wal_reader *reader,
 		    "was acknowledged",
 		    (unsigned long long)tail->next_seq, (unsigned long long)tail->segment,
 		    (unsigned long long)tail->offset);
-	/* A clean end says what the state was: the whole of it is compared, not just outcomes. */
-	bool compared = replay.counts.blocks == 0; /* a checkpoint's digests, when it was loaded */
-	if (recovery->clean && !compared && replay_check_digests(&replay, &last) != 0) {
-		snprintf(error, RECOVERY_ERROR_MAX,
-			 "the log at %s does not give the state it was closed with: %s", log,
-			 replay.fault.text);
+	bool compared = node->replay.counts.blocks == 0; /* a checkpoint's, when it was loaded */
+	if (recovery->clean && !compared && check_state(reading) != 0)
 		return -1;
-	}
-	recovery->counts = replay.counts;
+	recovery->counts = node->replay.counts;
 	return 0;
 }
 
@@ -119,73 +156,73 @@ static void tell_checkpoint(void *context, const char *text)
 		snprintf(recovery->checkpoint_note, sizeof(recovery->checkpoint_note), "%s", text);
 }
 
-/* Fills the shards from the newest good checkpoint, if there is one, and puts the reader behind it.
- * A checkpoint stands behind a durable block: a log that does not hold it has lost something. */
-static int resume(struct recovery *recovery, struct wal_reader *reader, struct shard *const *shards,
-		  char error[RECOVERY_ERROR_MAX])
+/* Fills the shards from the newest good checkpoint, if there is one, and goes on behind it. A
+ * checkpoint stands behind a durable block: a log that does not hold it has lost something. */
+static int resume(struct reading *reading)
 {
+	struct recovery *recovery = reading->recovery;
+	struct node *node = &reading->node;
 	const struct recovery_options *options = &recovery->options;
-	struct checkpoint_header header;
-	char why[WAL_TEXT_BYTES];
+	const struct moment last = MOMENT_LAST;
 	uint64_t newest;
 
+	if (options->checkpoints == NULL)
+		return 0;
 	/* A log that was begun and lost looks like one that was never begun, but for these. */
-	if (options->checkpoints != NULL && wal_reader_tail(reader)->log_id == 0 &&
+	if (wal_reader_tail(&node->reader)->log_id == 0 &&
 	    checkpoint_list(options->checkpoints, &newest, 1) > 0) {
-		snprintf(error, RECOVERY_ERROR_MAX,
+		snprintf(reading->error, RECOVERY_ERROR_MAX,
 			 "the log at %s has checkpoints (to block %llu) but no segments: they are "
 			 "missing. Restore them from a backup or a replica",
 			 options->log, (unsigned long long)newest);
-		wal_reader_close(reader);
 		return -1;
 	}
-	const struct checkpoint_choice choice = {
-	    .directory = options->checkpoints,
-	    .log_id = wal_reader_tail(reader)->log_id,
-	    .first_segment = wal_reader_tail(reader)->segment,
-	    .at = MOMENT_LAST,
-	};
-	if (options->checkpoints == NULL ||
-	    !checkpoint_restore(&choice, shards, options->limits->shards, &header, tell_checkpoint,
-				recovery))
-		return 0;
-	wal_reader_close(reader);
-	if (checkpoint_seek(&header, recovery->disk, reader, why) != 0) {
-		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s: %s", options->log, why);
+	if (node_resume(node, options->checkpoints, &last, tell_checkpoint, recovery) !=
+	    NODE_SOUND) {
+		snprintf(reading->error, RECOVERY_ERROR_MAX, "the log at %s: %s", options->log,
+			 node->text);
 		return -1;
 	}
-	recovery->resumed = true;
-	recovery->checkpoint_epoch = header.epoch;
+	recovery->resumed = node->next_seq > 0;
+	recovery->checkpoint_epoch = node->epoch;
 	return 0;
+}
+
+static int read_all(struct reading *reading)
+{
+	struct recovery *recovery = reading->recovery;
+	const struct wal_tail *tail = wal_reader_tail(&reading->node.reader);
+	uint64_t start_ms = now_ms(recovery);
+	int failed = resume(reading);
+	uint64_t resumed_ms = now_ms(recovery);
+
+	recovery->checkpoint_ms = resumed_ms - start_ms;
+	if (failed == 0 && !recovery->resumed)
+		failed = check_beginning(recovery, tail, reading->error);
+	if (failed == 0)
+		failed = replay_log(reading);
+	recovery->replay_ms = now_ms(recovery) - resumed_ms;
+	return failed;
 }
 
 int recovery_read(struct recovery *recovery, struct wal_disk *disk,
 		  const struct recovery_options *options, struct shard *const *shards,
 		  char error[RECOVERY_ERROR_MAX])
 {
-	const struct wal_reader_options reader_options = {.first_segment = WAL_OLDEST};
-	struct wal_reader reader;
+	struct reading reading = {.recovery = recovery, .segment = UINT64_MAX, .error = error};
 
 	*recovery = (struct recovery){.disk = disk, .options = *options};
-	uint64_t start_ms = now_ms(recovery);
-	if (wal_reader_open(&reader, disk, &reader_options) != 0) {
+	if (node_adopt(&reading.node, disk, options->limits, shards) != NODE_SOUND) {
 		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s: %s", options->log,
-			 reader.fault.text);
-		recovery->reader_counts = reader.counts;
+			 reading.node.text);
+		recovery->reader_counts = reading.node.reader.counts;
 		return -1;
 	}
-	if (resume(recovery, &reader, shards, error) != 0)
-		return -1;
-	uint64_t resumed_ms = now_ms(recovery);
-	int failed =
-	    recovery->resumed ? 0 : check_beginning(recovery, wal_reader_tail(&reader), error);
-	if (failed == 0)
-		failed = replay_log(recovery, &reader, shards, error);
-	recovery->tail = *wal_reader_tail(&reader);
-	recovery->reader_counts = reader.counts;
-	recovery->checkpoint_ms = resumed_ms - start_ms;
-	recovery->replay_ms = now_ms(recovery) - resumed_ms;
-	wal_reader_close(&reader);
+	reading.node.lanes = options->lanes;
+	int failed = read_all(&reading);
+	recovery->tail = *wal_reader_tail(&reading.node.reader);
+	recovery->reader_counts = reading.node.reader.counts;
+	node_close(&reading.node);
 	return failed;
 }
 
@@ -222,7 +259,7 @@ int recovery_begin(struct recovery *recovery, uint64_t now_ms, struct shard *con
 	}
 	prepare_first_segment(recovery);
 	int64_t opened = log_writer_mark(&recovery->writer, WAL_OPEN, tail->epoch + 1, now_ms,
-					 shards, options->limits->shards);
+					 shards, options->limits->shards, options->lanes);
 	if (opened < 0) {
 		snprintf(error, RECOVERY_ERROR_MAX, "the log at %s cannot be written: %s%s",
 			 options->log, strerror((int)-opened),

@@ -3,11 +3,11 @@
  * From the log to running shards, in two steps: recovery_read() replays it, recovery_begin() leaves
  * a writer that continues behind its end in a new incarnation.
  *
- * Knows no DPDK, no clock and no thread, so that the simulator recovers by this very code, with
- * crashes at every step of it. The disk is the caller's: whoever opened it with the lock has shut
- * out a second engine.
+ * Knows no DPDK and no clock, and has no threads but those that it was given, so that the simulator
+ * recovers by this very code, with crashes at every step of it. The disk is the caller's: whoever
+ * opened it with the lock has shut out a second engine.
  *
- * Start and stop only; one thread. Blocks.
+ * Start and stop only; one thread calls. Blocks.
  */
 #ifndef GIRO_ENGINE_RECOVERY_H
 #define GIRO_ENGINE_RECOVERY_H
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "replay/lanes.h"
 #include "replay/replay.h"
 #include "wal/disk.h"
 #include "wal/preparer.h"
@@ -31,6 +32,7 @@ struct recovery_options {
 	const char *checkpoints;	   /* directory to look for them in; NULL: none */
 	uint64_t (*clock_ms)(void);	   /* to measure with; NULL: no times are taken */
 	uint32_t segments_ahead;	   /* kept ready, see log_writer_segments_ahead(); 0: one */
+	struct lanes *lanes; /* that bring the shards there; NULL: the caller's thread alone */
 };
 
 struct recovery {

@@ -369,29 +369,72 @@ static const char *check_image(const struct image *image, const struct checkpoin
 		return "its header's fields contradict each other";
 	if (image->size != WAL_PAGE + header->payload_bytes)
 		return "it has the wrong size";
+	return NULL;
+}
+
+static const char *check_contents(const struct image *image, const struct checkpoint_header *header)
+{
 	XXH128_hash_t hash = XXH3_128bits(image->bytes + WAL_PAGE, header->payload_bytes);
+
 	if (hash.low64 != header->payload_hash.lo || hash.high64 != header->payload_hash.hi)
 		return "its contents' hash does not match";
 	return NULL;
 }
 
-static const char *fill_shards(const struct image *image, const struct checkpoint_header *header,
-			       struct shard *const *shards)
+/* Each shard's part of an image, in the hands of its lane. */
+struct parts {
+	const struct checkpoint_header *header;
+	struct shard *const *shards;
+	uint32_t lanes;
+	const char *(*look)(struct shard *shard, const struct checkpoint_header *header,
+			    const struct checkpoint_row *row, const uint8_t *bytes);
+	const uint8_t *bytes[SHARDS_MAX];
+	const char *wrong[SHARDS_MAX];
+};
+
+static void look_at_parts(void *context, uint32_t lane)
+{
+	struct parts *parts = context;
+
+	for (uint32_t i = lane; i < parts->header->shards; i += parts->lanes)
+		parts->wrong[i] = parts->look(parts->shards[i], parts->header,
+					      &parts->header->rows[i], parts->bytes[i]);
+}
+
+/* Looks at all parts, and meanwhile at the hash of the whole: what it says comes first, since damage
+ * explains the rest. Returns what is wrong, `*damaged` whether it is the hash; or NULL. */
+static const char *look_at_image(const struct image *image, struct parts *parts,
+				 struct lanes *lanes, bool *damaged)
 {
 	const uint8_t *at = image->bytes + WAL_PAGE;
 
-	for (uint32_t i = 0; i < header->shards; i++) {
-		const char *wrong = snapshot_read(shards[i], at, header->rows[i].bytes);
-		if (wrong != NULL)
-			return wrong;
-		if (shards[i]->epoch != header->epoch || shards[i]->now_ms != header->time_ms ||
-		    shards[i]->changed_epoch > header->epoch)
-			return "a shard is not at its block's epoch";
-		struct shard_digest digest = shard_digest(shards[i]);
-		if (memcmp(&digest, &header->rows[i].digest, sizeof(digest)) != 0)
-			return "a shard's digest is not the one it says";
-		at += header->rows[i].bytes;
+	parts->lanes = lanes_count(lanes);
+	for (uint32_t i = 0; i < parts->header->shards; i++) {
+		parts->bytes[i] = at;
+		at += parts->header->rows[i].bytes;
 	}
+	lanes_begin(lanes, look_at_parts, parts);
+	const char *wrong = check_contents(image, parts->header);
+	lanes_end(lanes);
+	*damaged = wrong != NULL;
+	for (uint32_t i = 0; i < parts->header->shards && wrong == NULL; i++)
+		wrong = parts->wrong[i];
+	return wrong;
+}
+
+static const char *fill_shard(struct shard *shard, const struct checkpoint_header *header,
+			      const struct checkpoint_row *row, const uint8_t *bytes)
+{
+	const char *wrong = snapshot_read(shard, bytes, row->bytes);
+
+	if (wrong != NULL)
+		return wrong;
+	if (shard->epoch != header->epoch || shard->now_ms != header->time_ms ||
+	    shard->changed_epoch > header->epoch)
+		return "a shard is not at its block's epoch";
+	struct shard_digest digest = shard_digest(shard);
+	if (memcmp(&digest, &row->digest, sizeof(digest)) != 0)
+		return "a shard's digest is not the one it says";
 	return NULL;
 }
 
@@ -405,10 +448,12 @@ static void empty_shards(struct shard *const *shards, uint32_t count)
 }
 
 int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
-		    struct shard *const *shards, uint32_t shard_count,
+		    struct shard *const *shards, uint32_t shard_count, struct lanes *lanes,
 		    struct checkpoint_header *header, char *error)
 {
+	struct parts parts = {.header = header, .shards = shards, .look = fill_shard};
 	struct image image;
+	bool damaged;
 	int result = map_image(&image, directory, seq, error);
 
 	if (result != 0)
@@ -417,7 +462,7 @@ int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
 	const char *wrong = check_image(&image, header, seq, log_id, &shards[0]->limits);
 	if (wrong == NULL) {
 		CHECK(header->shards == shard_count);
-		wrong = fill_shards(&image, header, shards);
+		wrong = look_at_image(&image, &parts, lanes, &damaged);
 		if (wrong != NULL)
 			empty_shards(shards, shard_count);
 	}
@@ -427,35 +472,35 @@ int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
 	return refuse(error, -EUCLEAN, "checkpoint %s is not used: %s", image.name, wrong);
 }
 
-/* What a whole checkpoint says otherwise than the shards, or NULL. */
-static const char *compare_image(const struct image *image, const struct wal_block_header *block,
-				 struct shard *const *shards)
+static const char *compare_block(const struct checkpoint_header *header,
+				 const struct wal_block_header *block)
 {
-	const struct checkpoint_header *header = (const struct checkpoint_header *)image->bytes;
-	const uint8_t *at = image->bytes + WAL_PAGE;
-
 	if (header->segment != block->segment || header->offset != block->offset ||
 	    header->epoch != block->epoch || header->time_ms != block->time_ms ||
 	    header->incarnation != block->incarnation ||
 	    !wal_hash_equal(header->block_hash, wal_header_hash(block)))
 		return "it is of another block";
-	for (uint32_t i = 0; i < header->shards; i++) {
-		struct shard_digest digest = shard_digest(shards[i]);
-		if (memcmp(&digest, &header->rows[i].digest, sizeof(digest)) != 0)
-			return "a shard has another digest";
-		const char *differs = snapshot_compare(shards[i], at, header->rows[i].bytes);
-		if (differs != NULL)
-			return differs;
-		at += header->rows[i].bytes;
-	}
 	return NULL;
 }
 
+static const char *compare_shard(struct shard *shard, const struct checkpoint_header *header,
+				 const struct checkpoint_row *row, const uint8_t *bytes)
+{
+	(void)header;
+	struct shard_digest digest = shard_digest(shard);
+	if (memcmp(&digest, &row->digest, sizeof(digest)) != 0)
+		return "a shard has another digest";
+	return snapshot_compare(shard, bytes, row->bytes);
+}
+
 int checkpoint_compare(const char *directory, const struct wal_block_header *block,
-		       struct shard *const *shards, uint32_t shard_count, char *error)
+		       struct shard *const *shards, uint32_t shard_count, struct lanes *lanes,
+		       char *error)
 {
 	struct checkpoint_header header;
+	struct parts parts = {.header = &header, .shards = shards, .look = compare_shard};
 	struct image image;
+	bool damaged = true;
 	int result = map_image(&image, directory, block->seq, error);
 
 	if (result != 0)
@@ -463,15 +508,17 @@ int checkpoint_compare(const char *directory, const struct wal_block_header *blo
 	memcpy(&header, image.bytes, sizeof(header));
 	const char *wrong =
 	    check_image(&image, &header, block->seq, block->log_id, &shards[0]->limits);
-	if (wrong != NULL) {
-		unmap_image(&image);
-		return refuse(error, -EUCLEAN, "checkpoint %s is not used: %s", image.name, wrong);
+	if (wrong == NULL) {
+		CHECK(header.shards == shard_count);
+		wrong = look_at_image(&image, &parts, lanes, &damaged);
+		const char *other = damaged ? NULL : compare_block(&header, block);
+		wrong = other != NULL ? other : wrong;
 	}
-	CHECK(header.shards == shard_count);
-	wrong = compare_image(&image, block, shards);
 	unmap_image(&image);
 	if (wrong == NULL)
 		return 0;
+	if (damaged)
+		return refuse(error, -EUCLEAN, "checkpoint %s is not used: %s", image.name, wrong);
 	return refuse(error, -EBADMSG,
 		      "the checkpoint behind block %" PRIu64 " (epoch %" PRIu64
 		      ") is not what the log gives: %s. Remove it; the engine would start from it",
@@ -508,7 +555,7 @@ bool checkpoint_restore(const struct checkpoint_choice *choice, struct shard *co
 		if (useless)
 			continue;
 		if (checkpoint_load(choice->directory, seq, choice->log_id, shards, shard_count,
-				    header, error) == 0)
+				    choice->lanes, header, error) == 0)
 			return true;
 		tell(context, error);
 	}

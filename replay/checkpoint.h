@@ -12,7 +12,7 @@
  * there. It covers only what is known to be durable in the log; so it is also a witness that the block
  * was.
  *
- * One thread. Allocates and blocks.
+ * One thread calls; where there are lanes, they do their shards' part. Allocates and blocks.
  */
 #ifndef GIRO_REPLAY_CHECKPOINT_H
 #define GIRO_REPLAY_CHECKPOINT_H
@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "replay/lanes.h"
 #include "replay/moment.h"
 #include "shard/shard.h"
 #include "wal/reader.h"
@@ -87,7 +88,7 @@ uint32_t checkpoint_list(const char *directory, uint64_t *seqs, uint32_t capacit
  * suits the shards' limits, and that the shards then have the digests that it says. Returns 0, or a
  * negative errno with a text in `error` (WAL_TEXT_BYTES); the shards are empty then. */
 int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
-		    struct shard *const *shards, uint32_t shard_count,
+		    struct shard *const *shards, uint32_t shard_count, struct lanes *lanes,
 		    struct checkpoint_header *header, char *error);
 
 /* Checks one of them against shards that stand behind its block, `block`: checksums, that it is of this
@@ -95,7 +96,8 @@ int checkpoint_load(const char *directory, uint64_t seq, uint64_t log_id,
  * damaged one, -EBADMSG for a whole one of another block or state, with a text in `error`
  * (WAL_TEXT_BYTES). */
 int checkpoint_compare(const char *directory, const struct wal_block_header *block,
-		       struct shard *const *shards, uint32_t shard_count, char *error);
+		       struct shard *const *shards, uint32_t shard_count, struct lanes *lanes,
+		       char *error);
 
 /* Reads and checks only the header. Returns 0 or a negative errno. */
 int checkpoint_peek(const char *directory, uint64_t seq, struct checkpoint_header *header);
@@ -105,9 +107,10 @@ struct checkpoint_choice {
 	const char *directory;
 	uint64_t log_id;
 	uint64_t
-	    first_segment; /* of the log: behind blocks before it nothing can be gone on with */
-	struct moment at;  /* not later than that */
-	bool oldest;	   /* the oldest that serves; else the newest */
+	    first_segment;   /* of the log: behind blocks before it nothing can be gone on with */
+	struct moment at;    /* not later than that */
+	bool oldest;	     /* the oldest that serves; else the newest */
+	struct lanes *lanes; /* NULL: the caller's thread does all */
 };
 
 /* Loads the good one that was chosen into empty shards; tells of each that was passed over. Returns

@@ -190,6 +190,7 @@ static enum node_end open_and_run(struct making *making, struct node *node)
 
 	if (end != NODE_SOUND)
 		return end;
+	node_share(node, 0);
 	if (!making->first_byte)
 		end = node_resume(node, making->directory, &last, command_tell, NULL);
 	node->reader.options.follow = making->follow;

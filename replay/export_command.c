@@ -104,6 +104,7 @@ static enum node_end replay_to_position(struct exporting *exporting, struct node
 
 	if (position->blocks == 0)
 		return NODE_SOUND;
+	node_share(node, 0);
 	if (exporting->checkpoints == NULL || strcmp(exporting->checkpoints, "none") != 0)
 		end = node_resume(
 		    node, exporting->checkpoints != NULL ? exporting->checkpoints : exporting->log,

@@ -110,21 +110,28 @@ static int open_disk(struct node *node, const char *path)
 	return wal_archive_join(&node->disk, node->disk, archive, node->text);
 }
 
+/* Reads from the log's oldest segment on. */
+static enum node_end open_reader(struct node *node)
+{
+	const struct wal_reader_options options = {.first_segment = WAL_OLDEST};
+	int error = wal_reader_open(&node->reader, node->disk, &options);
+
+	if (error == 0)
+		return NODE_SOUND;
+	snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
+	return end_of_error(error);
+}
+
 enum node_end node_open(struct node *node, const char *path)
 {
-	const struct wal_reader_options reader_options = {.first_segment = WAL_OLDEST};
-	enum node_end end;
-
 	*node = (struct node){0};
 	int error = open_disk(node, path);
 	if (error != 0)
 		return end_of_error(error);
-	error = wal_reader_open(&node->reader, node->disk, &reader_options);
-	if (error != 0) {
-		snprintf(node->text, sizeof(node->text), "%s", node->reader.fault.text);
-		end = end_of_error(error);
+	node->own_disk = true;
+	enum node_end end = open_reader(node);
+	if (end != NODE_SOUND)
 		goto close_disk;
-	}
 	end = read_limits(node);
 	if (end == NODE_SOUND && node->limits.shards > 0)
 		end = make_shards(node);
@@ -138,6 +145,21 @@ close_reader:
 close_disk:
 	node->disk->ops->close(node->disk);
 	return end;
+}
+
+enum node_end node_adopt(struct node *node, struct wal_disk *disk,
+			 const struct shard_limits *limits, struct shard *const *shards)
+{
+	*node = (struct node){.disk = disk, .limits = *limits};
+	memcpy(node->shards, shards, limits->shards * sizeof(node->shards[0]));
+	replay_init(&node->replay, node->shards, limits->shards);
+	return open_reader(node);
+}
+
+void node_share(struct node *node, uint32_t threads)
+{
+	lanes_open(&node->own_lanes, lanes_wanted(threads, node->limits.shards), NULL, NULL);
+	node->lanes = &node->own_lanes;
 }
 
 /* Starts reading anew at `segment`. */
@@ -223,6 +245,7 @@ enum node_end node_resume(struct node *node, const char *directory, const struct
 	    .log_id = tail->log_id,
 	    .first_segment = tail->segment,
 	    .at = *at,
+	    .lanes = node->lanes,
 	};
 
 	return resume(node, &choice, tell, context);
@@ -238,6 +261,7 @@ enum node_end node_resume_oldest(struct node *node, const char *directory,
 	    .first_segment = tail->segment,
 	    .at = MOMENT_LAST,
 	    .oldest = true,
+	    .lanes = node->lanes,
 	};
 
 	return resume(node, &choice, tell, context);
@@ -371,8 +395,11 @@ const struct account *node_account(const struct node *node, struct id128 id)
 
 void node_close(struct node *node)
 {
+	if (node->lanes == &node->own_lanes)
+		lanes_close(&node->own_lanes);
 	if (node->memory != NULL)
 		munmap(node->memory, node->memory_bytes);
 	wal_reader_close(&node->reader);
-	node->disk->ops->close(node->disk);
+	if (node->own_disk)
+		node->disk->ops->close(node->disk);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A node rebuilt from its log, without an engine: the log's disk and reader, the shards in plain
- * memory, and the replay over them. What the replay tool's commands work on.
+ * A node on its way through its log: the log's disk and reader, the shards, and the replay over them.
+ * The replay tool's commands open one, with shards in plain memory; the engine's recovery adopts its
+ * own disk and shards into one.
  */
 #ifndef GIRO_REPLAY_NODE_H
 #define GIRO_REPLAY_NODE_H
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include "replay/checkpoint.h"
+#include "replay/lanes.h"
 #include "replay/meta.h"
 #include "replay/moment.h"
 #include "replay/replay.h"
@@ -29,13 +31,17 @@ enum node_end {
 	NODE_NOT_FOUND = 6,  /* sound, but what was asked for is not in it */
 };
 
+/* Does not move while it has threads. */
 struct node {
 	struct wal_disk *disk;
 	struct wal_reader reader;
 	struct shard_limits limits;
 	struct shard *shards[SHARDS_MAX];
-	void *memory;
+	bool own_disk; /* else disk and shards are another's */
+	void *memory;  /* of its own shards */
 	size_t memory_bytes;
+	struct lanes *lanes; /* that share out the shards; NULL: the caller's thread does all */
+	struct lanes own_lanes;
 	struct replay replay;
 	bool peeked;
 	struct wal_block block;	      /* when peeked */
@@ -57,6 +63,14 @@ void node_use_archive(const char *directory);
  * segments' headers say. An empty log has no shards. Returns NODE_SOUND, or NODE_CORRUPT or
  * NODE_UNREADABLE with the text filled in and nothing left open. Blocks. */
 enum node_end node_open(struct node *node, const char *path);
+
+/* The same over a disk that is open and empty shards as the limits say, which the caller keeps. The log's
+ * segments are not asked for their limits. */
+enum node_end node_adopt(struct node *node, struct wal_disk *disk,
+			 const struct shard_limits *limits, struct shard *const *shards);
+
+/* Shares out the shards among threads from now on, as many as lanes_wanted() says. */
+void node_share(struct node *node, uint32_t threads);
 
 /* Fills the shards from the newest good checkpoint in `directory` that is not later than `at`, and
  * goes on behind it. Without one all stays as it was. Tells of those that were passed over. Returns
@@ -104,6 +118,7 @@ void node_skip(struct node *node);
 /* The account as of the last block applied, in the shard that its slot belongs to; NULL: none. */
 const struct account *node_account(const struct node *node, struct id128 id);
 
+/* An adopted disk stays open. */
 void node_close(struct node *node);
 
 #endif

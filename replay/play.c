@@ -49,6 +49,7 @@ static enum node_end play(struct node *node, const char *log, const char *checkp
 		command_error("%s", node->text);
 		return end;
 	}
+	node_share(node, 0);
 	if (checkpoints == NULL || strcmp(checkpoints, "none") != 0)
 		end = node_resume(node, checkpoints != NULL ? checkpoints : log, start,
 				  command_tell, NULL);

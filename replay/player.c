@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "replay/crossing.h"
 #include "replay/tally.h"
@@ -26,8 +24,6 @@ struct batch {
 };
 
 struct lane {
-	struct player *player;
-	pthread_t thread;
 	uint32_t first; /* shards first, first + lanes, ... */
 	struct replay replay;
 	struct tally tally;
@@ -38,15 +34,11 @@ struct player {
 	struct node *node;
 	const struct player_options *options;
 	struct batch batches[2];
-	struct batch *playing; /* written between the barriers only */
-	bool done;
-	pthread_barrier_t start;
-	pthread_barrier_t stop;
+	const struct batch *playing;
 	struct lane *lanes;
 	uint32_t lane_count;
 	struct crossings crossings;    /* taken from one account, not yet given to the other */
 	struct tally_changes gathered; /* of one block, from all lanes */
-	pthread_mutex_t gate;	       /* lanes wait here until it is known how many they are */
 	struct player_proof proof;
 };
 
@@ -56,25 +48,29 @@ static struct wal_block block_at(const struct batch *batch, uint32_t index)
 	    (const struct wal_block_header *)(batch->bytes + batch->blocks[index])};
 }
 
-static int play_section(struct lane *lane, const struct wal_block *block, uint32_t shard)
+static int play_section(struct lane *lane, const struct wal_block *block, uint32_t shard,
+			bool prove)
 {
 	int error = replay_section(&lane->replay, block, shard);
 
-	if (error == 0 && lane->player->options->prove && block->header->type != WAL_DATA)
+	if (error == 0 && prove && block->header->type != WAL_DATA)
 		error = replay_check_digest(&lane->replay, block->header, shard);
 	return error;
 }
 
 /* Block by block, so that of two faults the lane meets the earlier one. */
-static void play_batch(struct lane *lane, const struct batch *batch)
+static void play_batch(void *context, uint32_t index)
 {
+	const struct player *player = context;
+	const struct batch *batch = player->playing;
+	struct lane *lane = &player->lanes[index];
 	struct tally *tally = &lane->tally;
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct wal_block block = block_at(batch, i);
 		for (uint32_t s = lane->first; s < lane->replay.shard_count;
-		     s += lane->player->lane_count) {
-			if (play_section(lane, &block, s) != 0) {
+		     s += player->lane_count) {
+			if (play_section(lane, &block, s, player->options->prove) != 0) {
 				lane->failed = true;
 				return;
 			}
@@ -85,22 +81,6 @@ static void play_batch(struct lane *lane, const struct batch *batch)
 			lane->failed = true;
 			return;
 		}
-	}
-}
-
-static void *lane_main(void *argument)
-{
-	struct lane *lane = argument;
-	struct player *player = lane->player;
-
-	pthread_mutex_lock(&player->gate);
-	pthread_mutex_unlock(&player->gate);
-	for (;;) {
-		pthread_barrier_wait(&player->start);
-		if (player->done)
-			return NULL;
-		play_batch(lane, player->playing);
-		pthread_barrier_wait(&player->stop);
 	}
 }
 
@@ -424,11 +404,11 @@ static enum node_end play(struct player *player)
 	fill(player, now);
 	for (;;) {
 		player->playing = now;
-		pthread_barrier_wait(&player->start);
+		lanes_begin(player->node->lanes, play_batch, player);
 		bool ahead = !now->last;
 		if (ahead)
 			fill(player, then);
-		pthread_barrier_wait(&player->stop);
+		lanes_end(player->node->lanes);
 		end = judge(player, now);
 		if (end != NODE_SOUND || !ahead)
 			break;
@@ -438,18 +418,6 @@ static enum node_end play(struct player *player)
 	}
 	/* What stopped the reading counts only if nothing before it did. */
 	return end != NODE_SOUND ? end : now->end;
-}
-
-static uint32_t lanes_wanted(const struct node *node, const struct player_options *options)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	uint32_t wanted = options->threads != 0 ? options->threads
-			  : cores > 0		? (uint32_t)cores
-						: 1;
-
-	if (wanted > node->limits.shards)
-		wanted = node->limits.shards;
-	return wanted == 0 ? 1 : wanted;
 }
 
 /* Shards that come from a checkpoint have money under way already. */
@@ -477,77 +445,51 @@ static bool find_crossings(struct player *player)
 	return true;
 }
 
-/* Returns false when there is not even one thread. With fewer than wanted, each does more. */
-static bool start_lanes(struct player *player)
+static bool make_lanes(struct player *player)
 {
 	const struct node *node = player->node;
-	uint32_t started = 0;
 
+	player->lane_count = lanes_count(node->lanes);
 	player->lanes = calloc(player->lane_count, sizeof(*player->lanes));
 	if (player->lanes == NULL)
 		return false;
-	pthread_mutex_init(&player->gate, NULL);
-	pthread_mutex_lock(&player->gate);
-	for (; started < player->lane_count; started++) {
-		struct lane *lane = &player->lanes[started];
-		lane->player = player;
-		lane->first = started;
+	for (uint32_t i = 0; i < player->lane_count; i++) {
+		struct lane *lane = &player->lanes[i];
+		lane->first = i;
 		replay_init(&lane->replay, node->shards, node->limits.shards);
 		tally_init(&lane->tally);
 		if (player->options->prove)
 			lane->replay.observer = &lane->tally.observer;
-		if (pthread_create(&lane->thread, NULL, lane_main, lane) != 0)
-			break;
 	}
-	player->lane_count = started;
-	pthread_barrier_init(&player->start, NULL, started + 1);
-	pthread_barrier_init(&player->stop, NULL, started + 1);
-	pthread_mutex_unlock(&player->gate);
-	return started > 0;
+	return true;
 }
 
-static void stop_lanes(struct player *player)
+static void free_player(struct player *player)
 {
-	player->done = true;
-	if (player->lane_count > 0)
-		pthread_barrier_wait(&player->start);
-	for (uint32_t i = 0; i < player->lane_count; i++) {
+	for (uint32_t i = 0; i < player->lane_count && player->lanes != NULL; i++) {
 		struct lane *lane = &player->lanes[i];
-		pthread_join(lane->thread, NULL);
 		replay_counts_add(&player->node->replay.counts, &lane->replay.counts);
 		tally_free(&lane->tally);
 	}
-	pthread_barrier_destroy(&player->start);
-	pthread_barrier_destroy(&player->stop);
-	pthread_mutex_destroy(&player->gate);
 	crossings_free(&player->crossings);
 	free(player->gathered.rows);
 	free(player->lanes);
+	for (int i = 0; i < 2; i++) {
+		free(player->batches[i].bytes);
+		free(player->batches[i].blocks);
+	}
 }
 
 enum node_end player_run(struct node *node, const struct player_options *options,
 			 struct player_proof *proof)
 {
-	struct player player = {
-	    .node = node,
-	    .options = options,
-	    .lane_count = lanes_wanted(node, options),
-	};
-	enum node_end end = NODE_UNREADABLE;
+	struct player player = {.node = node, .options = options};
+	enum node_end end = make_lanes(&player) && (!options->prove || find_crossings(&player))
+				? play(&player)
+				: no_memory(&player);
 
-	if (!start_lanes(&player)) {
-		snprintf(node->text, sizeof(node->text), "no thread to replay with");
-		if (player.lanes == NULL)
-			return end;
-	} else {
-		end = find_crossings(&player) ? play(&player) : no_memory(&player);
-	}
 	player.proof.threads = player.lane_count;
-	stop_lanes(&player);
-	for (int i = 0; i < 2; i++) {
-		free(player.batches[i].bytes);
-		free(player.batches[i].blocks);
-	}
+	free_player(&player);
 	if (proof != NULL)
 		*proof = player.proof;
 	return end;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Plays a node's log with all shards at once: one thread reads and checks blocks, others each apply
- * the sections of their own shards.
+ * Plays a node's log with all shards at once: one thread reads and checks blocks, the node's lanes each
+ * apply the sections of their own shards. Everybody who brings shards to where a log ends does it so, the
+ * engine at its start too. A node without lanes is played by the caller's thread alone.
  *
  *   this thread    | read batch 1 | read batch 2       | judge 1 | read batch 3 ...
  *   lane 0         |              | shards 0, 2 of 1   |         | ... of batch 2
@@ -23,8 +24,6 @@
 #define PLAYER_BATCH_BYTES (4u << 20)
 
 struct player_options {
-	uint32_t threads; /* lanes; 0: one for each core, at most one for each shard */
-
 	/* Prove all that can be proved on the way: digests of OPEN and CLOSE, conservation at every
 	 * epoch, floors after every record, and the whole audit behind every OPEN and CLOSE. */
 	bool prove;

@@ -45,7 +45,7 @@ static enum node_end compare_checkpoint(struct proof *proof, struct node *node,
 {
 	char error[WAL_TEXT_BYTES];
 	int result = checkpoint_compare(proof->request->checkpoints, block, node->shards,
-					node->limits.shards, error);
+					node->limits.shards, node->lanes, error);
 
 	if (result == -EBADMSG) {
 		snprintf(node->text, sizeof(node->text), "%s", error);
@@ -279,7 +279,6 @@ static enum node_end play(struct proof *proof)
 	const struct proof_request *request = proof->request;
 	struct node *node = proof->node;
 	const struct player_options options = {
-	    .threads = (uint32_t)request->threads,
 	    .prove = true,
 	    .context = proof,
 	    .ready = request->durable ? ready : NULL,
@@ -311,8 +310,10 @@ enum node_end proof_run(struct proof *proof, struct node *node, const struct pro
 	enum node_end end = node_open(node, request->log);
 
 	*opened = end == NODE_SOUND;
-	if (end == NODE_SOUND)
+	if (end == NODE_SOUND) {
+		node_share(node, (uint32_t)request->threads);
 		end = begin(proof);
+	}
 	if (end == NODE_SOUND)
 		end = check_summary(proof);
 	if (end == NODE_SOUND)

@@ -264,10 +264,9 @@ int replay_block(struct replay *replay, const struct wal_block *block)
 	return 0;
 }
 
-int replay_check_digest(struct replay *replay, const struct wal_block_header *header,
-			uint32_t shard)
+int replay_compare_digest(struct replay *replay, const struct wal_block_header *header,
+			  uint32_t shard, const struct shard_digest *digest)
 {
-	struct shard_digest digest = shard_digest(replay->shards[shard]);
 	struct section section = {
 	    .replay = replay,
 	    .header = header,
@@ -276,17 +275,25 @@ int replay_check_digest(struct replay *replay, const struct wal_block_header *he
 	struct shard_digest logged;
 
 	memcpy(&logged, header->sections[shard].digest, sizeof(logged));
-	if (memcmp(&digest, &logged, sizeof(digest)) != 0) {
+	if (memcmp(digest, &logged, sizeof(logged)) != 0) {
 		struct replay_fault *values = &replay->fault;
 		snprintf(values->expected, sizeof(values->expected), "%016" PRIx64 "%016" PRIx64,
 			 logged.hi, logged.lo);
 		snprintf(values->found, sizeof(values->found), "%016" PRIx64 "%016" PRIx64,
-			 digest.hi, digest.lo);
+			 digest->hi, digest->lo);
 		return fault(&section, "the log's digest is %s, the shard's is %s",
 			     values->expected, values->found);
 	}
 	replay->counts.digests_checked++;
 	return 0;
+}
+
+int replay_check_digest(struct replay *replay, const struct wal_block_header *header,
+			uint32_t shard)
+{
+	struct shard_digest digest = shard_digest(replay->shards[shard]);
+
+	return replay_compare_digest(replay, header, shard, &digest);
 }
 
 int replay_check_digests(struct replay *replay, const struct wal_block_header *header)

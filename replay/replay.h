@@ -95,6 +95,10 @@ int replay_check_digests(struct replay *replay, const struct wal_block_header *h
 int replay_check_digest(struct replay *replay, const struct wal_block_header *header,
 			uint32_t shard);
 
+/* The same with the shard's digest at hand. */
+int replay_compare_digest(struct replay *replay, const struct wal_block_header *header,
+			  uint32_t shard, const struct shard_digest *digest);
+
 /* Adds what another thread's replay counted. */
 void replay_counts_add(struct replay_counts *counts, const struct replay_counts *more);
 

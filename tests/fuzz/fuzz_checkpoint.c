@@ -230,7 +230,7 @@ static void check_taken(struct image *image, struct shard *const *shards)
 	write_image(image, shards);
 	memory_file_set(0, image->bytes, image->size);
 	ledger_make_shards(&image->limits, twins);
-	CHECK(checkpoint_load("", SEQ, LEDGER_LOG_ID, twins, image->limits.shards, &header,
+	CHECK(checkpoint_load("", SEQ, LEDGER_LOG_ID, twins, image->limits.shards, NULL, &header,
 			      error) == 0);
 	ledger_free_shards(&image->limits, twins);
 }
@@ -243,8 +243,8 @@ static void load(struct image *image, unsigned mode, bool same)
 
 	memory_file_set(0, image->bytes, image->size);
 	ledger_make_shards(&image->limits, shards);
-	int result =
-	    checkpoint_load("", SEQ, LEDGER_LOG_ID, shards, image->limits.shards, &header, error);
+	int result = checkpoint_load("", SEQ, LEDGER_LOG_ID, shards, image->limits.shards, NULL,
+				     &header, error);
 	CHECK(result == 0 || result == -EUCLEAN);
 	if (result == 0) {
 		CHECK(same || mode >= SEALED);

@@ -349,9 +349,11 @@ void node_start(struct node *node, const char *path, struct client *clients, uin
 {
 	const struct wal_disk_options disk_options = {
 	    .write = true, .segment_bytes = SEGMENT_BYTES, .lock_wait_ms = 5000};
+	static struct lanes lanes;
 	const struct recovery_options options = {
 	    .log = path,
 	    .limits = &node->limits,
+	    .lanes = &lanes,
 	    .new_log_id = 1,
 	    .writes = WRITES,
 	    .segments_ahead = (uint32_t)log_writer_segments_ahead(
@@ -361,12 +363,14 @@ void node_start(struct node *node, const char *path, struct client *clients, uin
 
 	*node = (struct node){.transfers = transfers, .limits = node_limits()};
 	node_shards_make(node->shards);
+	lanes_open(&lanes, NODE_WORKERS, NULL, NULL);
 	if (wal_disk_open(&node->disk, path, &disk_options, error) != 0 ||
 	    recovery_read(&node->recovery, node->disk, &options, node->shards, error) != 0 ||
 	    recovery_begin(&node->recovery, clock_ms(), node->shards, error) != 0) {
 		fprintf(stderr, "race: %s\n", error);
 		exit(1);
 	}
+	lanes_close(&lanes);
 	CHECK(wal_preparer_start(&node->recovery.preparer) == 0);
 	node->resume = node->recovery.rows_pending > 0;
 	node->sections = take_memory(epoch_clock_bytes(NODE_SHARDS, EPOCH_SLOTS, SECTION_BYTES));
@@ -407,7 +411,7 @@ static void close_log(struct node *node)
 	while (epoch_committed(&node->clock) < last)
 		CHECK(log_writer_finish(&node->log_writer) == 0);
 	CHECK(log_writer_mark(&node->recovery.writer, WAL_CLOSE, last + 1, clock_ms(), node->shards,
-			      NODE_SHARDS) > 0);
+			      NODE_SHARDS, NULL) > 0);
 }
 
 void node_run(struct node *node, bool drain)

@@ -29,7 +29,8 @@ static uint64_t check_log(const char *path, struct shard *const *live, bool drai
 {
 	const struct wal_disk_options disk_options = {.write = false};
 	const struct shard_limits limits = node_limits();
-	const struct recovery_options options = {.log = path, .limits = &limits};
+	static struct lanes lanes;
+	const struct recovery_options options = {.log = path, .limits = &limits, .lanes = &lanes};
 	static struct recovery recovery;
 	struct shard *again[NODE_SHARDS];
 	char error[RECOVERY_ERROR_MAX] = "";
@@ -37,11 +38,13 @@ static uint64_t check_log(const char *path, struct shard *const *live, bool drai
 	struct audit audit;
 
 	node_shards_make(again);
+	lanes_open(&lanes, NODE_SHARDS, NULL, NULL);
 	if (wal_disk_open(&disk, path, &disk_options, error) != 0 ||
 	    recovery_read(&recovery, disk, &options, again, error) != 0) {
 		fprintf(stderr, "race: %s\n", error);
 		exit(1);
 	}
+	lanes_close(&lanes);
 	CHECK(recovery.clean && !recovery.torn && recovery.counts.digests_checked == NODE_SHARDS);
 	for (uint32_t i = 0; i < NODE_SHARDS; i++) {
 		struct shard_digest a = shard_digest(live[i]);

@@ -290,7 +290,7 @@ static int close_log(struct sim_node *node)
 	}
 	int64_t closed =
 	    log_writer_mark(&node->recovery.writer, WAL_CLOSE, last + 1, sim_wall_ms(sim),
-			    node->shards, node->config.limits.shards);
+			    node->shards, node->config.limits.shards, NULL);
 	return closed < 0 ? (int)closed : 0;
 }
 

@@ -385,7 +385,7 @@ int main(int argc, char **argv)
 	while (wal_preparer_step(&preparer) > 0)
 		;
 	make_shards(shards);
-	CHECK(log_writer_mark(&wal, WAL_OPEN, OPENED, clock_ms(), shards, SHARDS) == OPENED);
+	CHECK(log_writer_mark(&wal, WAL_OPEN, OPENED, clock_ms(), shards, SHARDS, NULL) == OPENED);
 	slot_map_init(&map, SHARDS, WORKERS, 7400);
 	epoch_clock_init(&epochs, memory, WORKERS, SHARDS, SLOTS_USED, SECTION, OPENED, clock_ms());
 	log_writer_init(&writer, &epochs, &wal);
@@ -400,7 +400,7 @@ int main(int argc, char **argv)
 	write_log(disk, &preparer, &writer);
 
 	uint64_t last = epoch_newest(&epochs);
-	CHECK(log_writer_mark(&wal, WAL_CLOSE, last + 1, clock_ms(), shards, SHARDS) > 0);
+	CHECK(log_writer_mark(&wal, WAL_CLOSE, last + 1, clock_ms(), shards, SHARDS, NULL) > 0);
 	uint64_t done = 0;
 	uint64_t told = 0;
 	for (uint32_t w = 0; w < WORKERS; w++) {

@@ -67,7 +67,7 @@ static void start(const struct setup *setup)
 	for (uint32_t i = 0; i < SHARDS; i++)
 		shards[i] = shard_new(pages_new(shard_bytes(&limits)), &limits, i);
 	now_ms = STAND_START_MS;
-	cr_assert(log_writer_mark(&wal, WAL_OPEN, OPENED, now_ms, shards, SHARDS) == OPENED);
+	cr_assert(log_writer_mark(&wal, WAL_OPEN, OPENED, now_ms, shards, SHARDS, NULL) == OPENED);
 	prepare();
 	clock_memory = pages_new(epoch_clock_bytes(SHARDS, setup->slots, SECTION));
 	epoch_clock_init(&epochs, clock_memory, WORKERS, SHARDS, setup->slots, SECTION, OPENED,
@@ -514,7 +514,8 @@ Test(log_writer, blocks_hold_the_sections_of_their_epoch)
 			work(1, bytes[i][1]);
 		settle();
 	}
-	cr_assert(log_writer_mark(&wal, WAL_CLOSE, FIRST + 9, now_ms, shards, SHARDS) == FIRST + 9);
+	cr_assert(log_writer_mark(&wal, WAL_CLOSE, FIRST + 9, now_ms, shards, SHARDS, NULL) ==
+		  FIRST + 9);
 
 	cr_assert(wal_reader_open(&reader, &disk->base, &options) == 0);
 	cr_assert(wal_reader_next(&reader, &block) == WAL_NEXT_BLOCK);
@@ -611,7 +612,7 @@ Test(log_writer, marks_carry_every_shards_digest)
 	struct shard_digest empty = shard_digest(shards[0]);
 	/* a clock behind the shards' own: the block's time is theirs */
 	shard_enter_epoch(shards[1], FIRST + 1, now_ms + 500);
-	int64_t closed = log_writer_mark(&wal, WAL_CLOSE, FIRST + 2, now_ms, shards, SHARDS);
+	int64_t closed = log_writer_mark(&wal, WAL_CLOSE, FIRST + 2, now_ms, shards, SHARDS, NULL);
 	cr_assert(closed == (int64_t)FIRST + 2);
 	for (uint32_t i = 0; i < SHARDS; i++)
 		cr_assert(shards[i]->epoch == FIRST + 2 && shards[i]->now_ms == now_ms + 500);
@@ -640,7 +641,7 @@ Test(log_writer, mark_waits_until_it_is_durable_or_says_why_not)
 	enter_all();
 	turn();
 	cr_assert(disk->write_count == 1);
-	cr_assert(log_writer_mark(&wal, WAL_CLOSE, FIRST + 5, now_ms, shards, SHARDS) ==
+	cr_assert(log_writer_mark(&wal, WAL_CLOSE, FIRST + 5, now_ms, shards, SHARDS, NULL) ==
 		  (int64_t)FIRST + 5);
 	cr_assert(disk->write_count == 0 && wal_writer_in_flight(&wal) == 0);
 }
@@ -655,5 +656,6 @@ Test(log_writer, mark_on_a_failed_log_fails)
 	turn();
 	fake_disk_finish(disk, 0, -EIO);
 	cr_assert(turn() == -EIO);
-	cr_assert(log_writer_mark(&wal, WAL_CLOSE, FIRST + 5, now_ms, shards, SHARDS) == -EIO);
+	cr_assert(log_writer_mark(&wal, WAL_CLOSE, FIRST + 5, now_ms, shards, SHARDS, NULL) ==
+		  -EIO);
 }

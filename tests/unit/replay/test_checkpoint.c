@@ -104,6 +104,8 @@ Test(checkpoint, every_one_leads_to_the_same_end)
 		struct wal_block block;
 		enum node_end end = NODE_SOUND;
 		cr_assert(node_open(&node, disk_log.path) == NODE_SOUND);
+		if (i % 4 > 0)
+			node_share(&node, i % 4);
 		cr_assert(node_resume(&node, disk_log.path, &at, tell, NULL) == NODE_SOUND, "%s",
 			  node.text);
 		cr_assert(node.epoch == at.epoch && node.next_seq == seqs[i] + 1);
@@ -169,6 +171,7 @@ static enum node_end resume(uint64_t *epoch)
 	const struct moment last = MOMENT_LAST;
 
 	cr_assert(node_open(&node, disk_log.path) == NODE_SOUND);
+	node_share(&node, 2);
 	enum node_end end = node_resume(&node, disk_log.path, &last, tell, NULL);
 	*epoch = node.epoch;
 	node_close(&node);

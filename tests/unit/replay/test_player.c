@@ -50,9 +50,13 @@ static void write_traffic(void)
 	}
 }
 
-static enum node_end play(const struct player_options *options, struct player_proof *proof)
+/* 0 threads: this one alone. */
+static enum node_end play(uint32_t threads, const struct player_options *options,
+			  struct player_proof *proof)
 {
 	cr_assert(node_open(&node, disk_log.path) == NODE_SOUND, "%s", node.text);
+	if (threads > 0)
+		node_share(&node, threads);
 	return player_run(&node, options, proof);
 }
 
@@ -63,11 +67,13 @@ Test(player, any_number_of_threads_gives_the_same_state)
 	for (uint32_t i = 0; i < SHARDS; i++)
 		before_settling[i] = shard_digest(books->shard[i]);
 	log_close(&disk_log);
-	for (uint32_t threads = 1; threads <= SHARDS + 1; threads++) {
-		const struct player_options options = {.threads = threads, .prove = true};
+	for (uint32_t threads = 0; threads <= SHARDS + 1; threads++) {
+		const struct player_options options = {.prove = true};
 		struct player_proof proof;
-		cr_assert(play(&options, &proof) == NODE_SOUND, "%s", node.text);
-		cr_assert(proof.threads == (threads < SHARDS ? threads : SHARDS));
+		cr_assert(play(threads, &options, &proof) == NODE_SOUND, "%s", node.text);
+		cr_assert(proof.threads == (threads == 0       ? 1
+					    : threads < SHARDS ? threads
+							       : SHARDS));
 		cr_assert(proof.epochs == 42 && proof.audits == 1);
 		cr_assert(node.replay.counts.blocks == 42);
 		cr_assert(node.replay.counts.transfers_cross > 20);
@@ -95,17 +101,17 @@ Test(player, money_that_grows_between_shards_is_found_in_its_block)
 	books_settle(books);
 	log_put(&disk_log, books, WAL_DATA);
 	log_close(&disk_log);
-	for (uint32_t threads = 1; threads <= 2; threads++) {
-		const struct player_options options = {.threads = threads, .prove = true};
-		cr_assert(play(&options, NULL) == NODE_DIVERGED);
+	for (uint32_t threads = 0; threads <= 2; threads++) {
+		const struct player_options options = {.prove = true};
+		cr_assert(play(threads, &options, NULL) == NODE_DIVERGED);
 		cr_assert(node.diverged && node.fault.epoch == 6, "%s", node.text);
 		cr_assert_str_eq(node.fault.expected, "30 of ledger 1 taken");
 		cr_assert_str_eq(node.fault.found, "31 of ledger 1 given");
 		node_close(&node);
 	}
 	/* Not looked for, not found. */
-	const struct player_options blind = {.threads = 1};
-	cr_assert(play(&blind, NULL) == NODE_SOUND);
+	const struct player_options blind = {.prove = false};
+	cr_assert(play(1, &blind, NULL) == NODE_SOUND);
 	node_close(&node);
 }
 
@@ -118,9 +124,9 @@ Test(player, of_faults_in_two_shards_the_first_block_is_told)
 	books->section[0][2] = STATUS_CREDIT_CLOSED;
 	log_put(&disk_log, books, WAL_DATA);
 	log_close(&disk_log);
-	for (uint32_t threads = 1; threads <= SHARDS; threads++) {
-		const struct player_options options = {.threads = threads, .prove = true};
-		cr_assert(play(&options, NULL) == NODE_DIVERGED);
+	for (uint32_t threads = 0; threads <= SHARDS; threads++) {
+		const struct player_options options = {.prove = true};
+		cr_assert(play(threads, &options, NULL) == NODE_DIVERGED);
 		cr_assert(node.fault.epoch == 3 && node.fault.shard == 3, "%s", node.text);
 		cr_assert(node.fault.segment == 0 && node.fault.block_offset > 0);
 		cr_assert(strstr(node.fault.expected, "TRANSFER") != NULL);
@@ -167,7 +173,7 @@ Test(player, pauses_and_stops_where_it_is_told)
 
 	write_traffic();
 	log_close(&disk_log);
-	cr_assert(play(&options, NULL) == NODE_SOUND);
+	cr_assert(play(3, &options, NULL) == NODE_SOUND);
 	cr_assert(visit.paused_at == 11 && node.epoch == 20 && node.replay.counts.blocks == 20);
 	node_close(&node);
 }
@@ -178,8 +184,8 @@ Test(player, a_torn_tail_is_told_when_all_before_it_is_applied)
 	uint64_t last = disk_log.writer.tail.offset - WAL_PAGE;
 	log_close(&disk_log);
 	log_flip(&disk_log, last + 40);
-	const struct player_options options = {.threads = 2, .prove = true};
-	cr_assert(play(&options, NULL) == NODE_TORN);
+	const struct player_options options = {.prove = true};
+	cr_assert(play(2, &options, NULL) == NODE_TORN);
 	cr_assert(node.text[0] != '\0' && node.replay.counts.blocks >= 40);
 	node_close(&node);
 }
