@@ -151,6 +151,7 @@ static enum node_end play(struct comparison *comparison, struct node *node)
 		comparison->what_to_do = name_the_log;
 		return end;
 	}
+	node_share(node, 0);
 	if (checkpoints == NULL || strcmp(checkpoints, "none") != 0)
 		end = node_resume(node, checkpoints != NULL ? checkpoints : comparison->log, &to,
 				  command_tell, NULL);
