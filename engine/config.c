@@ -43,6 +43,10 @@ const struct config_key config_keys[] = {
      "many in hand as there is room for more, or of one host that has twice as many"},
     {"engine", "idle", KEY_IDLE, FIELD(idle), NO_RANGE, "sleep",
      "what a thread without work does: poll (cores of their own), yield, or sleep (shared cores)"},
+    {"engine", "shard_workers", KEY_WORKERS, FIELD(shard_workers), NO_RANGE, "",
+     "worker of each shard, such as 0,1,0,1; each worker has one or more; empty: shard i has "
+     "worker "
+     "i % workers"},
     {"shard", "accounts", KEY_NUMBER, FIELD(limits.accounts_max), 1, 1, UINT64_C(1) << 32,
      "1000000", "accounts a shard can hold"},
     {"shard", "window_s", KEY_NUMBER, FIELD(limits.window_ms), 1000, 1, 7 * 24 * 3600, "60",
@@ -131,6 +135,24 @@ static const char *set_idle(struct engine_config *config, const char *value)
 	return "poll, yield or sleep";
 }
 
+static const char *set_workers(struct engine_config *config, const char *value)
+{
+	static const char wanted[] = "numbers of workers, one for each shard, such as 0,1,0,1";
+
+	config->shard_workers_count = 0;
+	while (*value != '\0') {
+		char *end;
+		unsigned long worker = strtoul(value, &end, 10);
+		if (*value < '0' || *value > '9' || worker >= WORKERS_MAX ||
+		    config->shard_workers_count == SHARDS_MAX || (*end != ',' && *end != '\0') ||
+		    (*end == ',' && end[1] == '\0'))
+			return wanted;
+		config->shard_workers[config->shard_workers_count++] = (uint8_t)worker;
+		value = *end == ',' ? end + 1 + strspn(end + 1, " ") : end;
+	}
+	return NULL;
+}
+
 static const char *set_number(struct engine_config *config, const struct config_key *key,
 			      const char *value)
 {
@@ -162,6 +184,8 @@ static const char *set_key(struct engine_config *config, const struct config_key
 		return set_address(config, value);
 	case KEY_IDLE:
 		return set_idle(config, value);
+	case KEY_WORKERS:
+		return set_workers(config, value);
 	default:
 		return set_number(config, key, value);
 	}
@@ -174,6 +198,11 @@ static const char *check_whole(const struct engine_config *config)
 
 	if (fault != NULL)
 		return fault;
+	if (config->shard_workers_count != 0 &&
+	    config->shard_workers_count != config->limits.shards)
+		return "[engine] shard_workers must name a worker for each shard: as many numbers "
+		       "as "
+		       "shards";
 	if (config->section_bytes % WAL_PAGE != 0)
 		return "buffer_kib must be a multiple of 4";
 	if (config->epochs <= config->writes)

@@ -4,8 +4,8 @@
  * its range, its default and its text; a key or section that is not there is refused, a value out
  * of range too, so that a typing error cannot become a default.
  *
- * Read at start by the main thread. The section [clients] is read again at SIGHUP, see
- * engine/control.h; the rest holds until the process ends.
+ * Read at start by the main thread. The section [clients] and [engine] shard_workers are read again
+ * at SIGHUP, see engine/control.h; the rest holds until the process ends.
  */
 #ifndef GIRO_ENGINE_CONFIG_H
 #define GIRO_ENGINE_CONFIG_H
@@ -39,6 +39,10 @@ struct engine_config {
 	enum idle_policy idle;
 
 	struct shard_limits limits;
+
+	/* Which worker has each shard, see slot_map_owners(). May change while running. */
+	uint8_t shard_workers[SHARDS_MAX];
+	uint8_t shard_workers_count; /* 0, or as many as shards */
 
 	char log_path[CONFIG_TEXT_MAX];
 	uint64_t segment_bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Private to config*.c: the table of keys, one row each, and a key's value as text.
+ * Private to config*.c and the control thread: the table of keys, one row each, and a key's value as text.
  */
 #ifndef GIRO_ENGINE_CONFIG_KEYS_H
 #define GIRO_ENGINE_CONFIG_KEYS_H
@@ -13,6 +13,7 @@ enum key_type {
 	KEY_TEXT,
 	KEY_ADDRESS,
 	KEY_IDLE,
+	KEY_WORKERS, /* shard_workers */
 	KEY_NUMBER,
 };
 
@@ -33,8 +34,9 @@ struct config_key {
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
 
-/* Read again at SIGHUP: all of this section, and nothing else. */
+/* Read again at SIGHUP: all of this section, and this key. Nothing else. */
 #define CONFIG_LIVE_SECTION "clients"
+#define CONFIG_LIVE_KEY	    "shard_workers"
 
 /* Row of a key, or -1. */
 int config_key_find(const char *section, const char *name);

@@ -10,7 +10,21 @@
 
 static bool is_live(const struct config_key *key)
 {
-	return strcmp(key->section, CONFIG_LIVE_SECTION) == 0;
+	return strcmp(key->section, CONFIG_LIVE_SECTION) == 0 ||
+	       strcmp(key->name, CONFIG_LIVE_KEY) == 0;
+}
+
+/* "0,1,0,1" */
+static void workers_text(const struct engine_config *config, char text[CONFIG_TEXT_MAX])
+{
+	size_t length = 0;
+
+	_Static_assert(SHARDS_MAX * sizeof("63") < CONFIG_TEXT_MAX && WORKERS_MAX <= 100,
+		       "two digits and a comma for each");
+	text[0] = '\0';
+	for (unsigned i = 0; i < config->shard_workers_count; i++)
+		length += (size_t)snprintf(text + length, CONFIG_TEXT_MAX - length, "%s%u",
+					   i > 0 ? "," : "", config->shard_workers[i]);
 }
 
 void config_key_value(const struct config_key *key, const struct engine_config *config,
@@ -31,6 +45,9 @@ void config_key_value(const struct config_key *key, const struct engine_config *
 	case KEY_IDLE:
 		snprintf(text, CONFIG_TEXT_MAX, "%s", config_idle_name(config->idle));
 		return;
+	case KEY_WORKERS:
+		workers_text(config, text);
+		return;
 	default:
 		memcpy(&number, field, key->size);
 		snprintf(text, CONFIG_TEXT_MAX, "%" PRIu64, number / key->scale);
@@ -50,9 +67,9 @@ void config_print_sample(FILE *out)
 	const char *section = NULL;
 
 	fprintf(out,
-		"# giro-engine configuration: every key with its default. The section [%s] is "
-		"read again\n# at SIGHUP, the rest at start only.\n",
-		CONFIG_LIVE_SECTION);
+		"# giro-engine configuration: every key with its default. The section [%s] and "
+		"the key\n# %s are read again at SIGHUP, the rest at start only.\n",
+		CONFIG_LIVE_SECTION, CONFIG_LIVE_KEY);
 	for (size_t i = 0; i < config_key_count; i++) {
 		const struct config_key *key = &config_keys[i];
 		print_section(key, &section, out);

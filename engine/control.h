@@ -6,11 +6,13 @@
  *
  *   SIGHUP --> config_read() --> refused as a whole, named, nothing changed
  *                            +-> [clients]: published with RCU, every worker has it a loop later
+ *                            +-> [engine] shard_workers: the main thread moves the shards
+ *                            |   (engine/shard_move.h); then the port's rules follow
  *                            +-> any other key that differs: named; holds from the next start on
  *
- * What cannot change while running: everything but [clients]. Tables and rings are sized at start,
- * the log's geometry is the log's, and a slot cannot go to another shard, since its accounts would
- * have to go with it.
+ * What cannot change while running: everything else. Tables and rings are sized at start, the log's
+ * geometry is the log's, and a slot cannot go to another shard, since its accounts would have to go
+ * with it: a file with another number of shards is refused.
  */
 #ifndef GIRO_ENGINE_CONTROL_H
 #define GIRO_ENGINE_CONTROL_H
@@ -23,12 +25,13 @@
 #include "engine/watch.h"
 
 struct control {
-	struct engine *engine;	     /* only what this thread may see of it: shared, clock, port */
-	struct config_input input;   /* borrows its texts */
-	struct engine_config config; /* in force; this thread's own copy */
+	struct engine *engine; /* only what this thread may see of it: shared, clock, port, move */
+	struct config_input input;	/* borrows its texts */
+	struct engine_config config;	/* in force; this thread's own copy */
 	struct client_limits limits[2]; /* the last one published, and one that is free */
 	unsigned published;
-	uint32_t version; /* of the limits published last */
+	uint32_t version;	   /* of the limits published last */
+	uint8_t owner[SHARDS_MAX]; /* worker of each shard, in force */
 	struct watch watch;
 	pthread_t thread;
 	bool started;

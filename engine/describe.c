@@ -15,8 +15,10 @@ static void describe_cores(const struct engine *engine, FILE *out)
 	for (uint32_t w = 0; w < engine->workers; w++) {
 		fprintf(out, "            worker %u on lcore %u (cpu %d): shards", w,
 			engine->lcores[w].id, rte_lcore_to_cpu_id((int)engine->lcores[w].id));
-		for (uint32_t i = w; i < engine->config.limits.shards; i += engine->workers)
-			fprintf(out, " %u", i);
+		for (uint32_t i = 0; i < engine->config.limits.shards; i++) {
+			if (engine->owner[i] == w)
+				fprintf(out, " %u", i);
+		}
 		fprintf(out, "%s\n", engine->lcores[w].has_queue ? "" : "; no port queue");
 	}
 	fprintf(out, "            idle: %s\n", config_idle_name(engine->config.idle));

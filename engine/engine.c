@@ -22,6 +22,7 @@
 #include "engine/clock.h"
 #include "engine/log.h"
 #include "engine/memory.h"
+#include "engine/message_rings.h"
 #include "engine/telemetry.h"
 
 /* How long SIGTERM waits for what is under way. */
@@ -36,17 +37,10 @@ static uint64_t monotonic_ms(void)
 
 /* Topology. */
 
-static uint32_t worker_shards(const struct engine *engine, uint32_t worker)
+/* Shards that one worker may ever have: each of the others has one at least. */
+static uint32_t worker_shards_max(const struct engine *engine)
 {
-	uint32_t shards = engine->config.limits.shards;
-
-	return shards / engine->workers + (worker < shards % engine->workers);
-}
-
-static uint32_t message_ring_size(const struct engine *engine, uint32_t from, uint32_t to)
-{
-	return worker_messages_max(worker_shards(engine, from), worker_shards(engine, to),
-				   &engine->config.limits);
+	return engine->config.limits.shards - engine->workers + 1;
 }
 
 static struct net_port_config port_config(const struct engine *engine)
@@ -78,6 +72,9 @@ static uint32_t mbuf_count(const struct engine *engine)
 
 static int choose_topology(struct engine *engine, char error[ENGINE_ERROR_MAX])
 {
+	const struct engine_config *config = &engine->config;
+	char fault[SLOT_MAP_FAULT_MAX];
+
 	engine->workers = rte_lcore_count() - 1;
 	if (engine->workers < 1) {
 		snprintf(error, ENGINE_ERROR_MAX,
@@ -85,8 +82,13 @@ static int choose_topology(struct engine *engine, char error[ENGINE_ERROR_MAX])
 			 "workers\ngive EAL -l 0,1 or, to share a core, --lcores 0@0,1@0");
 		return -1;
 	}
-	if (engine->workers > engine->config.limits.shards)
-		engine->workers = engine->config.limits.shards;
+	if (engine->workers > config->limits.shards)
+		engine->workers = config->limits.shards;
+	if (slot_map_owners(engine->owner, config->shard_workers, config->shard_workers_count,
+			    config->limits.shards, engine->workers, fault) != 0) {
+		snprintf(error, ENGINE_ERROR_MAX, "[engine] shard_workers: %s", fault);
+		return -1;
+	}
 	engine->mbufs = mbuf_count(engine);
 	return 0;
 }
@@ -102,15 +104,12 @@ static void size_memory(struct engine *engine)
 	memory->shards = config->limits.shards * (uint64_t)shard_bytes(&config->limits);
 	memory->log_buffers =
 	    epoch_clock_bytes(config->limits.shards, config->epochs, config->section_bytes);
-	for (uint32_t w = 0; w < engine->workers; w++)
-		memory->workers += worker_bytes(worker_shards(engine, w), config->requests) +
-				   sizeof(struct client_table);
-	for (uint32_t from = 0; from < engine->workers; from++) {
-		for (uint32_t to = 0; to < engine->workers; to++)
-			memory->rings += (uint64_t)message_ring_size(engine, from, to) *
-					     sizeof(struct shard_message) * 2 +
-					 engine->mbufs * sizeof(void *) * 2;
-	}
+	memory->workers =
+	    engine->workers * (worker_bytes(worker_shards_max(engine), config->requests) +
+			       sizeof(struct client_table));
+	memory->rings =
+	    message_rings_bytes(&config->limits, engine->workers) +
+	    (uint64_t)engine->workers * engine->workers * engine->mbufs * sizeof(void *) * 2;
 	memory->mbufs = net_port_memory_bytes(&port);
 	memory->needed =
 	    memory->shards + memory->log_buffers + memory->workers + memory->rings + memory->mbufs;
@@ -162,7 +161,7 @@ static int make_shards(struct engine *engine, char error[ENGINE_ERROR_MAX])
 {
 	for (uint32_t i = 0; i < engine->config.limits.shards; i++) {
 		void *memory = take("a shard", shard_bytes(&engine->config.limits),
-				    engine->lcores[i % engine->workers].id, error);
+				    engine->lcores[engine->owner[i]].id, error);
 		if (memory == NULL)
 			return -1;
 		engine->shards[i] = shard_new(memory, &engine->config.limits, i);
@@ -170,38 +169,38 @@ static int make_shards(struct engine *engine, char error[ENGINE_ERROR_MAX])
 	return 0;
 }
 
-static struct rte_ring *make_ring(const char *kind, uint32_t from, uint32_t to, size_t bytes,
-				  uint32_t count, unsigned lcore, char error[ENGINE_ERROR_MAX])
+static struct rte_ring *make_handover_ring(struct engine *engine, uint32_t from, uint32_t to,
+					   char error[ENGINE_ERROR_MAX])
 {
 	char name[RTE_RING_NAMESIZE];
 
-	snprintf(name, sizeof(name), "giro-%s-%u-%u", kind, from, to);
+	snprintf(name, sizeof(name), "giro-h-%u-%u", from, to);
 	struct rte_ring *ring =
-	    rte_ring_create_elem(name, (unsigned)bytes, count, (int)rte_lcore_to_socket_id(lcore),
-				 RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
+	    rte_ring_create(name, engine->mbufs, (int)rte_lcore_to_socket_id(engine->lcores[to].id),
+			    RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
 	if (ring == NULL)
-		snprintf(error, ENGINE_ERROR_MAX, "no ring %s of %u entries: %s", name, count,
-			 rte_strerror(rte_errno));
+		snprintf(error, ENGINE_ERROR_MAX, "no ring %s of %u entries: %s", name,
+			 engine->mbufs, rte_strerror(rte_errno));
 	return ring;
 }
 
 static int make_rings(struct engine *engine, char error[ENGINE_ERROR_MAX])
 {
+	const struct shard_limits *limits = &engine->config.limits;
 	struct lcore_shared *shared = &engine->shared;
 
 	for (uint32_t from = 0; from < engine->workers; from++) {
 		for (uint32_t to = 0; to < engine->workers; to++) {
-			unsigned lcore = engine->lcores[to].id;
-			shared->messages[from][to] =
-			    make_ring("m", from, to, sizeof(struct shard_message),
-				      message_ring_size(engine, from, to), lcore, error);
-			shared->handover[from][to] =
-			    make_ring("h", from, to, sizeof(void *), engine->mbufs, lcore, error);
-			if (shared->messages[from][to] == NULL ||
-			    shared->handover[from][to] == NULL)
+			shared->handover[from][to] = make_handover_ring(engine, from, to, error);
+			if (shared->handover[from][to] == NULL)
 				return -1;
 		}
 	}
+	engine->message_memory = take("message rings", message_rings_bytes(limits, engine->workers),
+				      engine->lcores[0].id, error);
+	if (engine->message_memory == NULL)
+		return -1;
+	message_rings_cut(shared, engine->message_memory, limits, shared->map);
 	return 0;
 }
 
@@ -216,6 +215,7 @@ static int make_worker(struct engine *engine, uint32_t index, char error[ENGINE_
 	const struct worker_config worker = {
 	    .index = index,
 	    .requests = config->requests,
+	    .shards_max = worker_shards_max(engine),
 	    .clock = &engine->clock,
 	    .sink = {lcore, lcore_sink_messages, lcore_sink_replies},
 	    .log_id = engine->recovery.log_id,
@@ -223,9 +223,12 @@ static int make_worker(struct engine *engine, uint32_t index, char error[ENGINE_
 	    .meter = &lcore->meter,
 	};
 
-	for (uint32_t i = index; i < config->limits.shards; i += engine->workers)
-		own[count++] = engine->shards[i];
-	void *memory = take("a worker", worker_bytes(count, config->requests), lcore->id, error);
+	for (uint32_t i = 0; i < config->limits.shards; i++) {
+		if (engine->owner[i] == index)
+			own[count++] = engine->shards[i];
+	}
+	void *memory =
+	    take("a worker", worker_bytes(worker.shards_max, config->requests), lcore->id, error);
 	uint32_t tx_entries = 1;
 	while (tx_entries < engine->mbufs)
 		tx_entries *= 2;
@@ -247,18 +250,25 @@ static int make_worker(struct engine *engine, uint32_t index, char error[ENGINE_
 
 static int make_map(struct engine *engine, char error[ENGINE_ERROR_MAX])
 {
-	struct slot_map *map = take("the slot map", sizeof(*map), rte_get_main_lcore(), error);
-	uint16_t queues[SHARDS_MAX];
+	struct slot_map *map = take("slot maps", 2 * sizeof(*map), rte_get_main_lcore(), error);
 
 	if (map == NULL)
 		return -1;
 	slot_map_init(map, engine->config.limits.shards, engine->workers, engine->config.udp_port);
+	memcpy(map->worker, engine->owner, sizeof(map->worker));
+	engine->maps = map;
 	rcu_assign_pointer(engine->shared.map, map);
+	return 0;
+}
+
+bool engine_steer(struct engine *engine)
+{
+	const struct slot_map *map = engine->shared.map;
+	uint16_t queues[SHARDS_MAX];
 
 	for (uint32_t i = 0; i < map->shards; i++)
 		queues[i] = (uint16_t)(map->worker[i] % engine->port.queues);
-	net_port_steer(&engine->port, map->port, queues, map->shards);
-	return 0;
+	return net_port_steer(&engine->port, map->port, queues, map->shards);
 }
 
 static int open_port(struct engine *engine, char error[ENGINE_ERROR_MAX])
@@ -392,12 +402,13 @@ int engine_start(struct engine *engine, const struct engine_config *config,
 		engine->lcores[w].id = id;
 	}
 	size_memory(engine);
-	if (check_memory(engine, error) != 0 || make_shards(engine, error) != 0 ||
-	    make_rings(engine, error) != 0 || open_port(engine, error) != 0)
-		return -1;
 	engine->shared.port = &engine->port;
 	engine->shared.idle = config->idle;
 	engine->shared.workers = engine->workers;
+	if (check_memory(engine, error) != 0 || make_shards(engine, error) != 0 ||
+	    make_map(engine, error) != 0 || make_rings(engine, error) != 0 ||
+	    open_port(engine, error) != 0)
+		return -1;
 	rcu_assign_pointer(engine->shared.limits, &engine->config.clients);
 	engine->shared.records_max =
 	    (uint16_t)((engine->port.mtu - NET_FRAME_IP_UDP_BYTES - sizeof(struct wire_header)) /
@@ -412,9 +423,9 @@ int engine_start(struct engine *engine, const struct engine_config *config,
 			 engine->port.mtu);
 		return -1;
 	}
-	if (open_log(engine, error) != 0 || start_clock(engine, error) != 0 ||
-	    make_map(engine, error) != 0)
+	if (open_log(engine, error) != 0 || start_clock(engine, error) != 0)
 		return -1;
+	engine_steer(engine);
 	for (uint32_t w = 0; w < engine->workers; w++) {
 		if (make_worker(engine, w, error) != 0)
 			return -1;
@@ -428,14 +439,21 @@ int engine_start(struct engine *engine, const struct engine_config *config,
 
 /* Running. */
 
-static void give_order(struct engine *engine, enum lcore_order order)
+bool engine_is_obeyed(const struct engine *engine, uint32_t word)
 {
-	/* pairs with the acquire in lcore_main(): the newest epoch is seen with it */
-	atomic_store_explicit(&engine->shared.order, order, memory_order_release);
+	for (uint32_t w = 0; w < engine->workers; w++) {
+		/* pairs with the release in obeyed() of the lcore */
+		if (atomic_load_explicit(&engine->lcores[w].obeyed, memory_order_acquire) != word)
+			return false;
+	}
+	return true;
 }
 
-static bool all_idle(const struct engine *engine)
+/* What a lcore said in an earlier drain, before shards moved, does not count. */
+static bool all_idle(const struct engine *engine, uint32_t word)
 {
+	if (!engine_is_obeyed(engine, word))
+		return false;
 	for (uint32_t w = 0; w < engine->workers; w++) {
 		if (!atomic_load_explicit(&engine->lcores[w].idle, memory_order_relaxed))
 			return false;
@@ -512,12 +530,12 @@ static int drain(struct engine *engine)
 	uint64_t deadline = clock_ms(CLOCK_MONOTONIC) + DRAIN_MS;
 
 	LOG_INFO("draining: no new work is taken");
-	give_order(engine, LCORE_DRAIN);
-	while (!all_idle(engine) && clock_ms(CLOCK_MONOTONIC) < deadline) {
+	uint32_t word = lcore_give_order(&engine->shared, LCORE_DRAIN);
+	while (!all_idle(engine, word) && clock_ms(CLOCK_MONOTONIC) < deadline) {
 		if (writer_turn(engine) < 0)
 			return -1;
 	}
-	if (!all_idle(engine))
+	if (!all_idle(engine, word))
 		LOG_WARNING("not all work under way finished within %u ms; it is in the log and "
 			    "goes on at the next start",
 			    DRAIN_MS);
@@ -532,11 +550,15 @@ int engine_run(struct engine *engine, const volatile int *stop)
 	for (uint32_t w = 0; w < engine->workers; w++)
 		CHECK(rte_eal_remote_launch(lcore_main, &engine->lcores[w], engine->lcores[w].id) ==
 		      0);
-	while (*stop == 0 && result == 0)
+	while (*stop == 0 && result == 0) {
 		result = writer_turn(engine) < 0 ? -1 : 0;
+		if (result == 0)
+			shard_move_turn(engine);
+	}
+	shard_move_abandon(engine);
 	if (result == 0)
 		result = drain(engine);
-	give_order(engine, LCORE_STOP);
+	lcore_give_order(&engine->shared, LCORE_STOP);
 	rte_eal_mp_wait_lcore();
 	telemetry_close();
 	if (result == 0)

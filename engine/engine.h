@@ -3,7 +3,7 @@
  * The engine: everything that one process has, put together at start and taken apart at the end.
  *
  *   main lcore                       worker lcores 0..n-1
- *   log writer, orders, signals      shards i with i % n == w, port queue w where there is one
+ *   log writer, orders, signals      the shards they own, port queue w where there is one
  *
  * Memory is sized and checked before anything is allocated; nothing is allocated afterwards.
  *
@@ -12,6 +12,7 @@
 #ifndef GIRO_ENGINE_ENGINE_H
 #define GIRO_ENGINE_ENGINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -20,6 +21,7 @@
 #include "engine/log_meter.h"
 #include "engine/log_writer.h"
 #include "engine/recovery.h"
+#include "engine/shard_move.h"
 #include "engine/wall_clock.h"
 
 #define ENGINE_ERROR_MAX RECOVERY_ERROR_MAX
@@ -52,6 +54,10 @@ struct engine {
 	struct shard *shards[SHARDS_MAX];
 	uint32_t workers;
 	uint32_t mbufs;
+	uint8_t owner[SHARDS_MAX]; /* worker of each shard, at the start */
+	struct slot_map *maps;	   /* [2]: one in force, one for the next */
+	void *message_memory;	   /* of the rings, see engine/message_rings.h */
+	struct shard_move move;
 };
 
 /* What an engine with these many workers would ask memory for, bytes. */
@@ -61,6 +67,15 @@ uint64_t engine_memory_needed(const struct engine_config *config, uint32_t worke
  * lines for people in `error`; the process is then to exit, which frees what was taken. Blocks. */
 int engine_start(struct engine *engine, const struct engine_config *config,
 		 char error[ENGINE_ERROR_MAX]);
+
+/* Asks the device to bring each shard's UDP port to the queue of the worker that owns it by the map in
+ * force. Returns false when requests are handed over in software instead, or partly: a worker without
+ * a queue. The main thread at start, then the control thread; workers may poll. */
+bool engine_steer(struct engine *engine);
+
+/* Has every worker done a whole turn by this order, or stopped for it? The word is what
+ * lcore_give_order() returned, of LCORE_DRAIN or LCORE_PARK. */
+bool engine_is_obeyed(const struct engine *engine, uint32_t word);
 
 /* The start screen. */
 void engine_describe(const struct engine *engine, FILE *out);

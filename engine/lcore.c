@@ -177,6 +177,46 @@ static void admit(struct lcore *lcore, struct rte_mbuf *mbuf)
 	lcore->waiting[lcore->waiting_tail++ & lcore->tx_mask] = mbuf;
 }
 
+/* The worker whose shard a request is for, by the map of this turn. */
+static uint32_t owner_of(const struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	return lcore->worker->map->worker[packet_of(mbuf)->shard];
+}
+
+static void admit_or_hand_over(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	uint32_t owner = owner_of(lcore, mbuf);
+
+	if (owner == lcore->index) {
+		admit(lcore, mbuf);
+		return;
+	}
+	lcore->counts.handed_over++;
+	handover_push(lcore, owner, mbuf);
+}
+
+/* An admitted request whose shard went to another worker: that one admits it anew. */
+static void hand_on(struct lcore *lcore, struct rte_mbuf *mbuf)
+{
+	lcore->in_hand[packet_of(mbuf)->source]--;
+	lcore->in_hand_of_host[packet_of(mbuf)->host]--;
+	lcore->admitted--;
+	lcore->counts.handed_on++;
+	admit_or_hand_over(lcore, mbuf);
+}
+
+/* The next request that waits leaves the ring. */
+static struct rte_mbuf *waiting_pop(struct lcore *lcore)
+{
+	struct rte_mbuf *mbuf = lcore->waiting[lcore->waiting_head++ & lcore->tx_mask];
+	uint32_t records = records_in(mbuf);
+
+	lcore->records_of[packet_of(mbuf)->source] -= records;
+	lcore->records_of_host[packet_of(mbuf)->host] -= records;
+	lcore->waiting_records -= records;
+	return mbuf;
+}
+
 /* Serves some of what waits, when the open epoch has room for it, and as long as there are rows for
  * transfers between shards: those under way finish soon, so to wait is better than to refuse. */
 static bool serve_waiting(struct lcore *lcore)
@@ -194,12 +234,12 @@ static bool serve_waiting(struct lcore *lcore)
 	}
 	uint32_t served = 0;
 	for (; served < count && worker_has_rows(lcore->worker); served++) {
-		struct rte_mbuf *mbuf = lcore->waiting[lcore->waiting_head++ & lcore->tx_mask];
+		struct rte_mbuf *mbuf = waiting_pop(lcore);
 		const struct packet *packet = packet_of(mbuf);
-		uint32_t records = records_in(mbuf);
-		lcore->records_of[packet->source] -= records;
-		lcore->records_of_host[packet->host] -= records;
-		lcore->waiting_records -= records;
+		if (owner_of(lcore, mbuf) != lcore->index) {
+			hand_on(lcore, mbuf);
+			continue;
+		}
 		worker_accept(lcore->worker, packet->shard, mbuf,
 			      net_port_payload(mbuf, &packet->frame));
 	}
@@ -254,14 +294,8 @@ static void take_datagram(struct lcore *lcore, struct rte_mbuf *mbuf)
 	if (refuse_over_limit(lcore, mbuf))
 		return;
 	note_source(mbuf, packet);
-	uint32_t owner = map->worker[shard];
-	if (owner == lcore->index) {
-		admit(lcore, mbuf);
-		return;
-	}
 	packet->is_reply = false;
-	lcore->counts.handed_over++;
-	handover_push(lcore, owner, mbuf);
+	admit_or_hand_over(lcore, mbuf);
 }
 
 static uint16_t poll_port_once(struct lcore *lcore)
@@ -338,7 +372,7 @@ static uint16_t poll_handover_once(struct lcore *lcore, struct rte_ring *ring)
 		if (packet_of(mbufs[i])->is_reply)
 			tx_push(lcore, mbufs[i]);
 		else
-			admit(lcore, mbufs[i]);
+			admit_or_hand_over(lcore, mbufs[i]);
 	}
 	return (uint16_t)count;
 }
@@ -405,12 +439,34 @@ static bool poll(struct lcore *lcore)
 
 /* The loop. */
 
-static void publish_idle(struct lcore *lcore)
+static void publish_idle(struct lcore *lcore, bool active)
 {
-	bool idle = worker_is_idle(lcore->worker) && lcore->admitted == 0 &&
+	bool idle = !active && worker_is_idle(lcore->worker) && lcore->admitted == 0 &&
 		    lcore->tx_head == lcore->tx_tail;
 
 	atomic_store_explicit(&lcore->idle, idle, memory_order_relaxed);
+}
+
+static void obeyed(struct lcore *lcore, uint32_t word)
+{
+	/* pairs with the acquire in engine_is_obeyed() */
+	atomic_store_explicit(&lcore->obeyed, word, memory_order_release);
+}
+
+/* Stands still for as long as this order holds. No map is in use meanwhile: the next turn takes the
+ * one that is in force then. */
+static void park(struct lcore *lcore, uint32_t word, struct idle *idle)
+{
+	worker_turn(lcore->worker);
+	worker_flush(lcore->worker);
+	meter_turn(&lcore->meter, true);
+	obeyed(lcore, word);
+	/* pairs with the release in lcore_give_order() */
+	while (atomic_load_explicit(&lcore->shared->order, memory_order_acquire) == word) {
+		rcu_quiescent_state();
+		meter_turn(&lcore->meter, false);
+		idle_rest(idle);
+	}
 }
 
 int lcore_main(void *context)
@@ -418,7 +474,7 @@ int lcore_main(void *context)
 	struct lcore *lcore = context;
 	struct lcore_shared *shared = lcore->shared;
 	struct idle idle;
-	int order;
+	uint32_t word;
 
 	idle_init(&idle, shared->idle);
 	meter_start(&lcore->meter, rte_get_tsc_hz());
@@ -426,9 +482,15 @@ int lcore_main(void *context)
 	worker_set_map(lcore->worker, rcu_dereference(shared->map));
 	if (lcore->resume)
 		worker_resume(lcore->worker);
-	/* pairs with the release in give_order() */
-	while ((order = atomic_load_explicit(&shared->order, memory_order_acquire)) != LCORE_STOP) {
+	/* pairs with the release in lcore_give_order() */
+	while (lcore_order_of(word = atomic_load_explicit(&shared->order, memory_order_acquire)) !=
+	       LCORE_STOP) {
+		enum lcore_order order = lcore_order_of(word);
 		worker_set_map(lcore->worker, rcu_dereference(shared->map));
+		if (order == LCORE_PARK) {
+			park(lcore, word, &idle);
+			continue;
+		}
 		lcore->worker->draining = order == LCORE_DRAIN;
 		meter_enter(&lcore->meter, STAGE_SEAL);
 		bool active = worker_turn(lcore->worker);
@@ -439,13 +501,15 @@ int lcore_main(void *context)
 
 		meter_turn(&lcore->meter, active);
 		lcore->counts.loops++;
+		if (order == LCORE_DRAIN) {
+			publish_idle(lcore, active);
+			obeyed(lcore, word);
+		}
 		if (active) {
 			idle_end(&idle);
 			continue;
 		}
 		lcore->counts.loops_idle++;
-		if (order == LCORE_DRAIN)
-			publish_idle(lcore);
 		idle_rest(&idle);
 	}
 	worker_stop(lcore->worker);

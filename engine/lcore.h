@@ -22,6 +22,9 @@
  * rings hold every message that the rows of the shard pairs can have under way, hand-over rings
  * hold every mbuf there is.
  *
+ * A request goes by the map that its lcore has when it looks at it. One that waited here, or in a
+ * hand-over ring, while its shard got another worker (engine/shard_move.h) is handed on to that.
+ *
  * No lock, no system call (but what a driver does in rx and tx, and the idle policy), no
  * allocation.
  */
@@ -64,6 +67,7 @@ enum lcore_order {
 	LCORE_RUN,
 	LCORE_DRAIN, /* no new work; finish what is under way */
 	LCORE_STOP,  /* seal and return */
+	LCORE_PARK,  /* enter the newest epoch and stand still: others have the worker */
 };
 
 struct lcore_shared {
@@ -76,15 +80,36 @@ struct lcore_shared {
 	struct rte_ring *messages[WORKERS_MAX][WORKERS_MAX]; /* [from][to], by value */
 	struct rte_ring *handover[WORKERS_MAX][WORKERS_MAX]; /* [from][to], mbufs */
 
-	/* Writer: the main thread, release: with LCORE_STOP, the last epoch is open. Readers:
-	 * lcores; an order may be seen a turn late. */
-	alignas(CACHE_LINE) _Atomic int order; /* enum lcore_order */
+	/* The order, and above it the number of orders given so far, so that no two are the same.
+	 * Writer: the main thread, release: with LCORE_STOP and LCORE_PARK, the last epoch is open.
+	 * Readers: lcores; an order may be seen a turn late. */
+	alignas(CACHE_LINE) _Atomic uint32_t order;
 };
+
+#define LCORE_ORDER_BITS 2
+
+static inline enum lcore_order lcore_order_of(uint32_t word)
+{
+	return (enum lcore_order)(word & ((1u << LCORE_ORDER_BITS) - 1));
+}
+
+/* Main thread. Returns the word that stands in `order` now. */
+static inline uint32_t lcore_give_order(struct lcore_shared *shared, enum lcore_order order)
+{
+	uint32_t word = atomic_load_explicit(&shared->order, memory_order_relaxed);
+
+	word = ((word >> LCORE_ORDER_BITS) + 1) << LCORE_ORDER_BITS | order;
+	/* pairs with the acquire in lcore_main(): the newest epoch is seen with it, and what was
+	 * done to a worker that stood still */
+	atomic_store_explicit(&shared->order, word, memory_order_release);
+	return word;
+}
 
 struct lcore_counts {
 	uint64_t loops;
 	uint64_t loops_idle;
 	uint64_t handed_over; /* requests for another worker */
+	uint64_t handed_on;   /* of these, admitted before their shard moved there */
 	uint64_t tx_handed;   /* replies for another worker's queue */
 	uint64_t no_room;     /* loops that served nothing: the epoch's section was full */
 };
@@ -121,6 +146,10 @@ struct lcore {
 
 	/* Draining and nothing in hand. Writer: the lcore. Reader: the main thread. */
 	alignas(CACHE_LINE) _Atomic bool idle;
+	/* The word of the last LCORE_DRAIN that a whole turn was done by, or of the LCORE_PARK that it
+	 * stands still for. Writer: the lcore, release after all that its worker did. Reader: the main
+	 * thread. */
+	_Atomic uint32_t obeyed;
 };
 
 /* The sink of an lcore's worker; context is the lcore. */

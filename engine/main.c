@@ -40,7 +40,7 @@ static const char usage[] =
     "  --tune           with --check: prints the commands that would mend it; runs none of them\n"
     "\n"
     "SIGTERM or SIGINT: finishes what is under way, seals and closes the log, exits with 0.\n"
-    "SIGHUP: reads the section [clients] of the configuration again.\n"
+    "SIGHUP: reads [clients] and [engine] shard_workers of the configuration again.\n"
     "exit status: 0 stopped cleanly, 1 could not start, 2 usage, 3 the log failed while running;\n"
     "with --check: 0 all is well, 1 warnings, 2 failures or usage\n";
 

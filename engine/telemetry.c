@@ -23,7 +23,7 @@
 #define LABEL_MAX 64
 
 /* rte_telemetry gives its callbacks no context. The lock is between its thread and the main thread
- * at start and end; no worker knows of it. */
+ * at start and end, and while shards move; no worker knows of it. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct engine *engine;
 static struct cut *cut; /* the engine's, and the only thing that is asked of it */
@@ -99,6 +99,10 @@ static void answer_info(struct rte_tel_data *data)
 	put(data, "workers", engine->workers);
 	put(data, "shards", engine->config.limits.shards);
 	put(data, "udp_port", engine->config.udp_port);
+	put(data, "map_version", engine->shared.map->version);
+	put(data, "shard_moves", READ(engine->move.moves));
+	put(data, "shard_moves_failed", READ(engine->move.failed));
+	put(data, "shard_moves_refused_ns", READ(engine->move.refused_ns));
 	put(data, "tsc_hz", rte_get_tsc_hz());
 	put(data, "meter", GIRO_METER);
 	for (uint32_t i = 0; ends != NULL && i + 1 < LATENCY_BUCKETS; i++)
@@ -234,6 +238,7 @@ static void answer_worker(struct rte_tel_data *data, uint32_t index)
 	put(data, "loops_idle", READ(lcore->counts.loops_idle));
 	put(data, "no_room", READ(lcore->counts.no_room));
 	put(data, "handed_over", READ(lcore->counts.handed_over));
+	put(data, "handed_on", READ(lcore->counts.handed_on));
 	put(data, "datagrams", READ(worker->counts.datagrams));
 	put(data, "replies", READ(worker->counts.replies));
 	put(data, "infos", READ(worker->counts.infos));
@@ -558,6 +563,16 @@ int telemetry_open(struct engine *of)
 	    "/giro/digest", answer_digest,
 	    "Every shard's digest at one epoch. Workers stand still for it. No parameters.");
 	return failed != 0 ? -1 : 0;
+}
+
+void telemetry_hold(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void telemetry_release(void)
+{
+	pthread_mutex_unlock(&lock);
 }
 
 void telemetry_close(void)

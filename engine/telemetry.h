@@ -33,4 +33,9 @@ int telemetry_open(struct engine *engine);
  * apart. Main thread. */
 void telemetry_close(void);
 
+/* Between the two nothing is read of the engine: what has no single writer may change. Main thread;
+ * waits for an answer that is being made. */
+void telemetry_hold(void);
+void telemetry_release(void);
+
 #endif

@@ -20,10 +20,10 @@ static size_t align_line(size_t bytes)
 	return (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
 }
 
-size_t worker_bytes(uint32_t shard_count, uint32_t requests)
+size_t worker_bytes(uint32_t shards_max, uint32_t requests)
 {
 	return align_line(sizeof(struct worker)) +
-	       align_line(shard_count * sizeof(struct worker_batch)) +
+	       align_line(shards_max * sizeof(struct worker_batch)) +
 	       align_line(requests * sizeof(struct worker_request));
 }
 
@@ -58,9 +58,12 @@ struct worker *worker_new(void *memory, const struct worker_config *config,
 
 	CHECK(config->requests >= 1 && config->requests <= WORKER_REQUESTS_MAX);
 	*worker = (struct worker){.config = *config, .shard_count = shard_count};
+	if (config->shards_max == 0)
+		worker->config.shards_max = shard_count;
+	CHECK(shard_count >= 1 && shard_count <= worker->config.shards_max);
 	bytes += align_line(sizeof(*worker));
 	worker->batches = (struct worker_batch *)bytes;
-	bytes += align_line(shard_count * sizeof(struct worker_batch));
+	bytes += align_line(worker->config.shards_max * sizeof(struct worker_batch));
 	worker->requests = (struct worker_request *)bytes;
 
 	for (uint32_t i = 0; i < shard_count; i++) {
@@ -362,12 +365,7 @@ void worker_stop(struct worker *worker)
 
 bool worker_is_idle(const struct worker *worker)
 {
-	for (uint32_t i = 0; i < worker->shard_count; i++) {
-		const struct worker_batch *batch = &worker->batches[i];
-		if (batch->count > 0 || batch->shard->phase.in_flight > 0)
-			return false;
-	}
-	return worker->requests_used == 0 && worker->reply_count == 0;
+	return worker_is_settled(worker) && worker->requests_used == 0 && worker->reply_count == 0;
 }
 
 /* Messages. */

@@ -15,7 +15,8 @@
  * A reply is held by the epoch of its latest result; one list an epoch slot, so that a commit
  * releases whole lists.
  *
- * All of a worker is used by its own thread only; nothing blocks or allocates.
+ * All of a worker is used by its own thread only, but for the moment when it stands still and is
+ * given other shards (workers_move_shards()); nothing blocks or allocates.
  */
 #ifndef GIRO_ENGINE_WORKER_H
 #define GIRO_ENGINE_WORKER_H
@@ -65,7 +66,8 @@ struct worker_sink {
 
 struct worker_config {
 	uint32_t index;
-	uint32_t requests; /* 1..WORKER_REQUESTS_MAX */
+	uint32_t requests;   /* 1..WORKER_REQUESTS_MAX */
+	uint32_t shards_max; /* that it may ever have; 0: as many as it begins with */
 	struct epoch_clock *clock;
 	struct worker_sink sink;
 	uint64_t log_id;       /* for INFO */
@@ -139,11 +141,11 @@ static inline uint32_t worker_messages_max(uint32_t from_shards, uint32_t to_sha
 	return from_shards * to_shards * 2 * limits->rows * messages_of_row;
 }
 
-/* Bytes of memory for a worker with these many shards and requests. */
-size_t worker_bytes(uint32_t shard_count, uint32_t requests);
+/* Bytes of memory for a worker with at most these many shards and requests. */
+size_t worker_bytes(uint32_t shards_max, uint32_t requests);
 
-/* A worker that owns `shards`, all of which stand at the clock's committed epoch; it enters the
- * open one. `memory`: worker_bytes() zeroed bytes, aligned to a cache line; borrowed. */
+/* A worker that owns `shards`, one or more, all of which stand at the clock's committed epoch; it
+ * enters the open one. `memory`: worker_bytes() zeroed bytes, aligned to a cache line; borrowed. */
 struct worker *worker_new(void *memory, const struct worker_config *config,
 			  struct shard *const *shards, uint32_t shard_count);
 
@@ -202,5 +204,15 @@ void worker_stop(struct worker *worker);
 
 /* Nothing in hand, nothing batched, no row under way: the worker may stop. */
 bool worker_is_idle(const struct worker *worker);
+
+/* Nothing batched, no row under way, and all datagrams in hand have all their results: they only wait
+ * for a commit, which needs no shard any more. With no message on its way the shards may go. */
+bool worker_is_settled(const struct worker *worker);
+
+/* Gives shard i to workers[owner[i]], with what its old worker kept for it; worker w has index w, and
+ * each gets one shard or more, up to its `shards_max`. All stand still in the same epoch, the newest,
+ * and are settled; their threads see it by what lets them go on. Any thread. */
+void workers_move_shards(struct worker *const *workers, uint32_t worker_count,
+			 const uint8_t owner[SHARDS_MAX]);
 
 #endif

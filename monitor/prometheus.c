@@ -22,6 +22,12 @@ static const struct metric info_metrics[] = {
     {"incarnation", "giro_log_incarnation", "gauge", "Starts that this log has seen.", 0},
     {"workers", "giro_workers", "gauge", "Worker cores.", 0},
     {"shards", "giro_shards", "gauge", "Shards.", 0},
+    {"map_version", "giro_slot_map_version", "gauge", "Version of the slot map in force.", 0},
+    {"shard_moves", "giro_shard_moves_total", "counter", "Times that shards got other workers.", 0},
+    {"shard_moves_failed", "giro_shard_moves_failed_total", "counter",
+     "Times that they stayed, since work under way did not end.", 0},
+    {"shard_moves_refused_ns", "giro_shard_moves_refused_seconds_total", "counter",
+     "For how long new work was answered BUSY for that.", 1e-9},
 };
 
 static const struct metric epoch_metrics[] = {
@@ -74,6 +80,7 @@ static const struct metric worker_metrics[] = {
 };
 
 static const struct metric shard_metrics[] = {
+    {"worker", "giro_shard_worker", "gauge", "Number of the worker that has the shard.", 0},
     {"refused", "giro_shard_insufficient_funds_total", "counter",
      "Transfers refused for want of funds.", 0},
     {"busy", "giro_shard_busy_total", "counter", "Records answered BUSY.", 0},

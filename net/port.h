@@ -14,8 +14,8 @@
  * flows, one rte_flow rule per shard's UDP port. Every frame lies in one buffer, sized for the MTU,
  * so that a request's mbuf always becomes its reply's.
  *
- * Queue q is polled by one lcore only, and only that lcore writes its counters. Opening, steering
- * and closing are the main thread's, while no worker polls.
+ * Queue q is polled by one lcore only, and only that lcore writes its counters. Opening and closing
+ * are the main thread's, while no worker polls; steering is one thread's at a time.
  *
  * No blocking. net_port_rx() and net_port_tx() never wait by themselves, and drivers of real NICs
  * never do. net_af_packet (DPDK 22.11) calls poll() without a timeout inside its transmit function
@@ -126,10 +126,11 @@ struct net_port_stats {
 int net_port_open(struct net_port *port, const struct net_port_config *config,
 		  char error[NET_PORT_ERROR_MAX]);
 
-/* Asks the device to bring UDP port udp_ports[i] to queue queues[i]. All `count` rules are put in
- * force or none: half-steered traffic would hide that the rest goes the slow way. Returns true when
- * they are; else the engine hands over in software, and net_port_describe() says why. Main thread,
- * after open, before workers poll. */
+/* Asks the device to bring UDP port udp_ports[i] to queue queues[i]; rules that were in force go first.
+ * All `count` rules are put in force or none: half-steered traffic would hide that the rest goes the
+ * slow way. Returns true when they are; else the engine hands over in software, as it does for what
+ * comes in between, and port->steering_note says why. Between open and close, workers may poll; calls
+ * into the driver may take milliseconds. */
 bool net_port_steer(struct net_port *port, const uint16_t *udp_ports, const uint16_t *queues,
 		    unsigned count);
 

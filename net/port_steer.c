@@ -47,7 +47,8 @@ void net_port_unsteer(struct net_port *port)
 bool net_port_steer(struct net_port *port, const uint16_t *udp_ports, const uint16_t *queues,
 		    unsigned rules)
 {
-	CHECK(rules <= NET_PORT_RULES_MAX && port->rules == 0);
+	CHECK(rules <= NET_PORT_RULES_MAX);
+	net_port_unsteer(port);
 	if (port->queues == 1) {
 		snprintf(port->steering_note, sizeof(port->steering_note), "one queue takes all");
 		return false;

@@ -59,9 +59,9 @@ class Engine:
 
     live = []
 
-    def __init__(self, log=None, pmd="", **settings):
+    def __init__(self, log=None, pmd="", workers=None, **settings):
         """Settings as section_key=value pairs, for example engine_shards=4. Without a `pmd` GIRO_PMD
-        names the driver."""
+        names the driver. A worker for each shard unless told otherwise."""
         number = next(_serial)
         self.folder = network.SCRATCH / f"engine-{number}"
         self.folder.mkdir(parents=True)
@@ -72,6 +72,7 @@ class Engine:
         for key, value in settings.items():
             self.settings[key.replace("_", ".", 1)] = value
         self.pmd = pmd
+        self.workers = workers
         self.prefix = f"{network.NAME}-{number}"
         self.process = None
         self.environment = {}  # beside this process's own
@@ -105,8 +106,8 @@ class Engine:
     def command(self, config_file):
         """What launch() runs."""
         eal = network.script_function("engine_eal_arguments", self.prefix,
-                                      self.settings["engine.shards"], self.settings["port.mtu"],
-                                      self.pmd)
+                                      self.workers or self.settings["engine.shards"],
+                                      self.settings["port.mtu"], self.pmd)
         return ["ip", "netns", "exec", f"{network.NAME}-engine",
                 network.BUILD / "engine/giro-engine", "--config", config_file, "--", *eal]
 

@@ -53,6 +53,7 @@ static void make_worker(struct stand *stand, uint32_t index, const struct stand_
 	const struct worker_config config = {
 	    .index = index,
 	    .requests = requests,
+	    .shards_max = options->shards_max,
 	    .clock = &stand->clock,
 	    .sink = {stand, sink_messages, sink_replies},
 	    .log_id = STAND_LOG_ID,
@@ -63,8 +64,9 @@ static void make_worker(struct stand *stand, uint32_t index, const struct stand_
 		if (stand->map.worker[i] == index)
 			own[count++] = stand->shard[i];
 	}
+	uint32_t shards_max = options->shards_max != 0 ? options->shards_max : count;
 	stand->worker[index] =
-	    worker_new(pages_new(worker_bytes(count, requests)), &config, own, count);
+	    worker_new(pages_new(worker_bytes(shards_max, requests)), &config, own, count);
 	worker_set_map(stand->worker[index], &stand->map);
 }
 

@@ -34,6 +34,7 @@ struct stand_options {
 	uint32_t workers;
 	uint32_t slots;		 /* of epochs; 0: 4 */
 	uint32_t requests;	 /* a worker; 0: 64 */
+	uint32_t shards_max;	 /* of a worker; 0: those it begins with */
 	uint32_t rows;		 /* 0: 16 */
 	uint64_t ids_per_second; /* a shard; 0: 1000 */
 	uint64_t section_bytes;	 /* 0: 64 KiB */

@@ -61,6 +61,26 @@ Test(config, defaults_stand_where_nothing_is_said)
 	cr_assert(config.segment_bytes == UINT64_C(256) << 20 && config.section_bytes == 1 << 20);
 	cr_assert(config.epochs == 8 && config.writes == 2);
 	cr_assert(config.clients.records_per_second == 0 && config.clients.burst_ms == 100);
+	cr_assert_eq(config.shard_workers_count, 0);
+}
+
+Test(config, workers_of_shards_are_a_list)
+{
+	static const uint8_t wanted[] = {0, 63, 0, 7};
+
+	cr_assert(load(REQUIRED "[engine]\nshards=4\nshard_workers=0, 63,0,  7\n") == 0, "%s",
+		  error);
+	cr_assert_eq(config.shard_workers_count, 4);
+	cr_assert(memcmp(config.shard_workers, wanted, sizeof(wanted)) == 0);
+	cr_assert(load(REQUIRED "[engine]\nshards=4\nshard_workers=\n") == 0, "%s", error);
+	cr_assert_eq(config.shard_workers_count, 0);
+
+	/* the longest there is */
+	char text[CONFIG_TEXT_MAX + 128] = REQUIRED "[engine]\nshards=64\nshard_workers=63";
+	for (int i = 1; i < 64; i++)
+		strcat(text, ",62");
+	cr_assert(load(strcat(text, "\n")) == 0, "%s", error);
+	cr_assert(config.shard_workers_count == 64 && config.shard_workers[63] == 62);
 }
 
 Test(config, every_key_arrives_in_its_field)
@@ -171,6 +191,14 @@ static const struct bad bads[] = {
      "[port] udp_port must be a number in 1..65471"},
     {REQUIRED "[clients]\nrecords_per_second=1000000001\n", "records_per_second must be"},
     {REQUIRED "[clients]\nburst_ms=0\n", "[clients] burst_ms must be"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0\n", "as many numbers as shards"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0,1,1\n", "as many numbers as shards"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0,64\n", "shard_workers must be numbers"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0,-1\n", "not '0,-1'"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0,1,\n", "not '0,1,'"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=,1\n", "not ',1'"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0 1\n", "not '0 1'"},
+    {REQUIRED "[engine]\nshards=2\nshard_workers=0,99999999999999999999\n", "must be numbers"},
     /* where it stands */
     {REQUIRED "# a comment\n\nwrites=33\n", ":7: [log] writes must be"},
     {REQUIRED " [engine] # cores\n\tshards = 65\n", ":6: [engine] shards must be"},
@@ -328,7 +356,8 @@ Test(config, the_effective_one_is_a_config)
 
 	cr_assert(read_with("[port]\ndevice=net_ring0\naddress=10.1.2.3/20\nmtu=9000\n[shard]\n"
 			    "window_s=7\nahead_s=2\ntry_timeout_ms=5\n[log]\npath=/x y\n"
-			    "segment_mib=512\nbuffer_kib=2048\n[engine]\nshards=3\n",
+			    "segment_mib=512\nbuffer_kib=2048\n[engine]\nshards=3\n"
+			    "shard_workers=2,0,1\n",
 			    2, settings) == 0,
 		  "%s", error);
 	struct engine_config first = config;
@@ -385,10 +414,12 @@ Test(config, differences_are_told_apart)
 	cr_assert_eq(config_differences(&before, &config, note, NULL), 0);
 	cr_assert_str_eq(differences, "");
 	cr_assert(load("[port]\naddress=10.77.0.2/24\n[log]\npath=/var/lib/giro\n[shard]\n"
-		       "window_s=61\n[clients]\nburst_ms=5\nrecords_per_second=9\n") == 0,
+		       "window_s=61\n[clients]\nburst_ms=5\nrecords_per_second=9\n[engine]\n"
+		       "shard_workers=0\n") == 0,
 		  "%s", error);
-	cr_assert_eq(config_differences(&before, &config, note, NULL), 4);
+	cr_assert_eq(config_differences(&before, &config, note, NULL), 5);
 	cr_assert_str_eq(differences, "[port] address 10.77.0.1/24->10.77.0.2/24 start\n"
+				      "[engine] shard_workers ->0 live\n"
 				      "[shard] window_s 60->61 start\n"
 				      "[clients] records_per_second 0->9 live\n"
 				      "[clients] burst_ms 100->5 live\n");

@@ -492,3 +492,112 @@ Test(worker_epochs, resume_sends_what_was_under_way_again)
 	cr_assert(shard_account(stand->shard[1], wallet[1])->balance == 1000 + COUNT);
 	cr_assert(stand->shard[0]->phase.in_flight == 0);
 }
+
+/* Moves. */
+
+/* Gives the shards of a stand of two workers to these owners, as the engine does: by the next map. */
+static void give(const uint8_t owner[SHARDS_MAX])
+{
+	struct slot_map map = stand->map;
+
+	slot_map_follow(&stand->map, &map, owner);
+	workers_move_shards(stand->worker, 2, owner);
+}
+
+static bool all_settled(void)
+{
+	return worker_is_settled(stand->worker[0]) && worker_is_settled(stand->worker[1]);
+}
+
+/* In one epoch: records of the old owner, then of the new one; replies from both. */
+Test(worker_epochs, shards_move_in_the_middle_of_an_epoch)
+{
+	static const uint8_t swapped[SHARDS_MAX] = {1, 0, 1};
+	static const uint8_t one_each[SHARDS_MAX] = {0, 1, 1};
+
+	start(&(struct stand_options){.shards = 3, .workers = 2, .shards_max = 2});
+	uint64_t epoch = open_epoch();
+	struct packet *before = stand_send_pay(stand, wallet[0], issuer[0], 1);
+	uint64_t bytes = epoch_section(&stand->clock, 0, epoch)->bytes;
+	cr_assert(bytes > 0 && all_settled(), "only held: that is settled");
+	cr_assert_not(worker_is_idle(stand->worker[0]));
+	give(swapped);
+	cr_assert(epoch_section(&stand->clock, 0, epoch)->bytes == bytes, "the records stay");
+	uint64_t held = stand->worker[1]->counts.held;
+	struct packet *after = stand_send_pay(stand, wallet[0], issuer[0], 1);
+	cr_assert(epoch_section(&stand->clock, 0, epoch)->bytes == 2 * bytes);
+	cr_assert(stand->worker[1]->counts.held == held + 1, "the new owner has it");
+	struct packet *across = stand_send_pay(stand, wallet[1], issuer[2], 1);
+	cr_assert_not(all_settled(), "a row is under way");
+	stand_deliver(stand);
+	cr_assert(all_settled());
+	give(one_each);
+	seal();
+	stand_commit(stand, epoch);
+	cr_assert(before->answered && after->answered && across->answered);
+	cr_assert(packet_result(before, 0).status == STATUS_OK &&
+		  packet_result(after, 0).status == STATUS_OK &&
+		  packet_result(across, 0).status == STATUS_OK);
+	cr_assert(packet_header(across).map_version == 3);
+}
+
+/* The new owner seals for the shard, the old one no longer does. */
+Test(worker_epochs, the_seal_goes_with_the_shard)
+{
+	static const uint8_t swapped[SHARDS_MAX] = {1, 0};
+
+	start(&(struct stand_options){.shards = 2, .workers = 2});
+	give(swapped);
+	uint64_t epoch = open_epoch();
+	struct packet *packet = stand_send_pay(stand, wallet[0], issuer[0], 1);
+	stand_open(stand, 1);
+	worker_turn(stand->worker[0]);
+	cr_assert(stand->shard[1]->epoch == epoch + 1 && stand->shard[0]->epoch == epoch);
+	cr_assert(epoch_sealed_by_all(&stand->clock) == epoch - 1);
+	worker_turn(stand->worker[1]);
+	cr_assert(stand->shard[0]->epoch == epoch + 1);
+	cr_assert(epoch_sealed_by_all(&stand->clock) == epoch);
+	stand_commit(stand, epoch);
+	cr_assert(packet->answered);
+}
+
+/* A request without all its results is not settled, whatever waits for a commit beside it. */
+Test(worker_epochs, a_result_to_come_keeps_the_shard)
+{
+	start(&(struct stand_options){.shards = 2, .workers = 2});
+	stand_send_pay(stand, wallet[0], issuer[0], 1);
+	cr_assert(all_settled());
+	struct packet *packet = stand_pay(stand, wallet[0], issuer[0], 1);
+	worker_accept(stand->worker[0], 0, packet, packet->payload);
+	cr_assert_not(all_settled(), "batched and not applied");
+	worker_flush(stand->worker[0]);
+	cr_assert(all_settled());
+	struct packet *across = stand_send_pay(stand, wallet[0], issuer[1], 1);
+	while (!across->answered) {
+		cr_assert(all_settled() == (stand->wire_count == 0));
+		if (stand->wire_count > 0)
+			stand_deliver_one(stand, 0);
+		else
+			stand_commit(stand, seal());
+	}
+	cr_assert(all_settled());
+}
+
+/* How fast a shard takes new ids goes with it: to move gives nobody a second burst. */
+Test(worker_epochs, the_rate_of_new_ids_goes_with_the_shard)
+{
+	static const uint8_t swapped[SHARDS_MAX] = {1, 0};
+
+	start(&(struct stand_options){.shards = 2, .workers = 2});
+	struct intake spent = stand->worker[0]->batch_of[0]->intake;
+	spent.credit = -123456;
+	stand->worker[0]->batch_of[0]->intake = spent;
+	struct intake other = stand->worker[1]->batch_of[1]->intake;
+	give(swapped);
+	cr_assert(memcmp(&stand->worker[1]->batch_of[0]->intake, &spent, sizeof(spent)) == 0);
+	cr_assert(memcmp(&stand->worker[0]->batch_of[1]->intake, &other, sizeof(other)) == 0);
+	cr_assert(stand->worker[0]->batch_of[0] == NULL && stand->worker[1]->batch_of[1] == NULL);
+	struct packet *packet = stand_send_pay(stand, wallet[0], issuer[0], 1);
+	stand_turn(stand);
+	cr_assert(packet_result(packet, 0).status == STATUS_BUSY, "its rate is used up");
+}
