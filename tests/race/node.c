@@ -34,6 +34,8 @@
 #define EPOCH_SLOTS   8
 #define WRITES	      3
 #define PUBLISH_NS    20000000
+#define MOVE_MS	      20
+#define MOVES_MAX     8 /* so that work is under way when a life ends */
 #define NAP_NS	      20000
 #define UDP_PORT      7400
 
@@ -156,6 +158,11 @@ static bool poll_handover(struct node_thread *thread)
 				client_take(thread->client, packet, epoch_committed(&node->clock));
 				continue;
 			}
+			uint32_t owner = thread->worker->map->worker[packet->shard];
+			if (owner != thread->index) {
+				ring_put(&node->handover[thread->index][owner], &packet);
+				continue;
+			}
 			thread->accepted++;
 			worker_accept(thread->worker, packet->shard, packet, packet->payload);
 		}
@@ -226,11 +233,34 @@ static void leave_map(struct node_thread *thread)
 	rcu_quiescent_state();
 }
 
+static enum node_order order_of(uint32_t word)
+{
+	return word & 3;
+}
+
+static void obeyed(struct node_thread *thread, uint32_t word)
+{
+	/* pairs with the acquire in is_obeyed() */
+	atomic_store_explicit(&thread->obeyed, word, memory_order_release);
+}
+
+static void park(struct node_thread *thread, uint32_t word)
+{
+	worker_turn(thread->worker);
+	worker_flush(thread->worker);
+	obeyed(thread, word);
+	/* pairs with the release in give_order() */
+	while (atomic_load_explicit(&thread->node->order, memory_order_acquire) == word) {
+		leave_map(thread);
+		nap(NAP_NS);
+	}
+}
+
 static void *worker_main(void *context)
 {
 	struct node_thread *thread = context;
 	struct node *node = thread->node;
-	int order;
+	uint32_t word;
 
 	rcu_register_thread();
 	take_map(thread);
@@ -239,18 +269,26 @@ static void *worker_main(void *context)
 	if (thread->client->opened == 0)
 		open_accounts(thread);
 	/* pairs with the release in give_order() */
-	while ((order = atomic_load_explicit(&node->order, memory_order_acquire)) != NODE_STOP) {
+	while (order_of(word = atomic_load_explicit(&node->order, memory_order_acquire)) !=
+	       NODE_STOP) {
 		take_map(thread);
-		thread->worker->draining = order == NODE_DRAIN;
+		if (order_of(word) == NODE_PARK) {
+			park(thread, word);
+			continue;
+		}
+		thread->worker->draining = order_of(word) == NODE_DRAIN;
 		bool active = worker_turn(thread->worker);
 		active |= poll_messages(thread);
 		active |= poll_handover(thread);
 		active |= poll_client(thread);
 		worker_flush(thread->worker);
 		leave_map(thread);
-		if (order == NODE_DRAIN && !active)
-			atomic_store_explicit(&thread->idle, worker_is_idle(thread->worker),
+		if (order_of(word) == NODE_DRAIN) {
+			atomic_store_explicit(&thread->idle,
+					      !active && worker_is_idle(thread->worker),
 					      memory_order_relaxed);
+			obeyed(thread, word);
+		}
 		if (!active)
 			nap(NAP_NS);
 	}
@@ -285,7 +323,8 @@ static void *publisher_main(void *context)
 {
 	struct node *node = context;
 
-	while (atomic_load_explicit(&node->order, memory_order_acquire) != NODE_STOP) {
+	while (order_of(atomic_load_explicit(&node->order, memory_order_acquire)) != NODE_STOP) {
+		pthread_mutex_lock(&node->map_lock);
 		struct slot_map *old = node->map;
 		struct slot_map *map = take_memory(sizeof(*map));
 		*map = *old;
@@ -297,6 +336,7 @@ static void *publisher_main(void *context)
 			RCU_ACQUIRE(&node->threads[w]);
 		memset(old, 0xff, sizeof(*old));
 		free(old);
+		pthread_mutex_unlock(&node->map_lock);
 		node->maps_published++;
 		watch_cuts(node);
 		nap(PUBLISH_NS);
@@ -308,8 +348,7 @@ static void *publisher_main(void *context)
 
 static void make_rings(struct node *node)
 {
-	uint32_t shards = NODE_SHARDS / NODE_WORKERS;
-	uint32_t messages = worker_messages_max(shards, shards, &node->limits);
+	uint32_t messages = worker_messages_max(NODE_OWNED, NODE_OWNED, &node->limits);
 
 	for (uint32_t from = 0; from < NODE_WORKERS; from++) {
 		for (uint32_t to = 0; to < NODE_WORKERS; to++) {
@@ -330,6 +369,7 @@ static void make_threads(struct node *node, struct client *clients)
 		const struct worker_config config = {
 		    .index = w,
 		    .requests = NODE_WORKERS * CLIENT_IN_FLIGHT,
+		    .shards_max = NODE_OWNED,
 		    .clock = &node->clock,
 		    .sink = {thread, sink_messages, sink_replies},
 		    .log_id = node->recovery.log_id,
@@ -339,7 +379,7 @@ static void make_threads(struct node *node, struct client *clients)
 			own[count++] = node->shards[i];
 		*thread = (struct node_thread){.node = node, .index = w, .client = &clients[w]};
 		thread->expected = clients[w].opened;
-		thread->worker = worker_new(take_memory(worker_bytes(count, config.requests)),
+		thread->worker = worker_new(take_memory(worker_bytes(NODE_OWNED, config.requests)),
 					    &config, own, count);
 		client_recall(&clients[w]);
 	}
@@ -379,6 +419,7 @@ void node_start(struct node *node, const char *path, struct client *clients, uin
 	log_writer_init(&node->log_writer, &node->clock, &node->recovery.writer);
 	node->map = take_memory(sizeof(*node->map));
 	slot_map_init(node->map, NODE_SHARDS, NODE_WORKERS, UDP_PORT);
+	CHECK(pthread_mutex_init(&node->map_lock, NULL) == 0);
 	make_rings(node);
 	make_threads(node, clients);
 }
@@ -398,10 +439,87 @@ static void writer_turn(struct node *node)
 		nap(NAP_NS);
 }
 
-static void give_order(struct node *node, enum node_order order)
+static uint32_t give_order(struct node *node, enum node_order order)
 {
-	/* pairs with the acquire in worker_main(): the newest epoch is seen with it */
-	atomic_store_explicit(&node->order, order, memory_order_release);
+	uint32_t word = atomic_load_explicit(&node->order, memory_order_relaxed);
+
+	word = (word / 4 + 1) * 4 + order;
+	/* pairs with the acquire in worker_main(): the newest epoch is seen with it, and what was
+	 * done to a worker that stood still */
+	atomic_store_explicit(&node->order, word, memory_order_release);
+	return word;
+}
+
+static bool is_obeyed(const struct node *node, uint32_t word)
+{
+	for (uint32_t w = 0; w < NODE_WORKERS; w++) {
+		/* pairs with the release in obeyed() */
+		if (atomic_load_explicit(&node->threads[w].obeyed, memory_order_acquire) != word)
+			return false;
+	}
+	return true;
+}
+
+/* Moves. */
+
+static bool nothing_is_under_way(struct node *node)
+{
+	for (uint32_t w = 0; w < NODE_WORKERS; w++) {
+		if (!worker_is_settled(node->threads[w].worker))
+			return false;
+		for (uint32_t from = 0; from < NODE_WORKERS; from++) {
+			if (!ring_is_empty(&node->messages[from][w]))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Each worker keeps one shard; the others go anywhere. */
+static void give_shards(struct node *node)
+{
+	struct slot_map *old = node->map;
+	struct slot_map *map = take_memory(sizeof(*map));
+	struct worker *workers[NODE_WORKERS];
+	uint8_t owner[SHARDS_MAX] = {0};
+
+	for (uint32_t i = 0; i < NODE_SHARDS; i++) {
+		node->random = node->random * 1664525 + 1013904223;
+		owner[(i + node->moves) % NODE_SHARDS] =
+		    (uint8_t)(i < NODE_WORKERS ? i : (node->random >> 16) % NODE_WORKERS);
+	}
+	slot_map_follow(map, old, owner);
+	for (uint32_t w = 0; w < NODE_WORKERS; w++)
+		workers[w] = node->threads[w].worker;
+	workers_move_shards(workers, NODE_WORKERS, owner);
+	RCU_RELEASE(map);
+	rcu_assign_pointer(node->map, map);
+	free(old);
+	node->moves++;
+}
+
+static void move_turn(struct node *node)
+{
+	if (node->drain == 0) {
+		if (node->moves == MOVES_MAX || clock_ms() < node->moved_ms + MOVE_MS)
+			return;
+		node->drain = give_order(node, NODE_DRAIN);
+		return;
+	}
+	if (!is_obeyed(node, node->drain))
+		return;
+	pthread_mutex_lock(&node->map_lock);
+	uint32_t word = give_order(node, NODE_PARK);
+	while (!is_obeyed(node, word))
+		nap(NAP_NS);
+	node->tries++;
+	bool moves = nothing_is_under_way(node);
+	if (moves)
+		give_shards(node);
+	node->moved_ms = clock_ms();
+	word = give_order(node, moves ? NODE_RUN : NODE_DRAIN);
+	node->drain = moves ? 0 : word;
+	pthread_mutex_unlock(&node->map_lock);
 }
 
 static void close_log(struct node *node)
@@ -420,11 +538,12 @@ void node_run(struct node *node, bool drain)
 		CHECK(pthread_create(&node->threads[w].thread, NULL, worker_main,
 				     &node->threads[w]) == 0);
 	CHECK(pthread_create(&node->publisher, NULL, publisher_main, node) == 0);
-	while (!all(node, offsetof(struct node_thread, sent_all)))
+	while (!all(node, offsetof(struct node_thread, sent_all))) {
 		writer_turn(node);
-	if (drain)
-		give_order(node, NODE_DRAIN);
-	while (drain && !all(node, offsetof(struct node_thread, idle)))
+		move_turn(node);
+	}
+	uint32_t word = drain ? give_order(node, NODE_DRAIN) : 0;
+	while (drain && !(is_obeyed(node, word) && all(node, offsetof(struct node_thread, idle))))
 		writer_turn(node);
 	give_order(node, NODE_STOP);
 	for (uint32_t w = 0; w < NODE_WORKERS; w++)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The engine without port and DPDK, and as many threads as the engine has: the log writer's (the
- * caller's own), the workers', the preparer's, and one that replaces the slot map while they run.
+ * caller's own), the workers', the preparer's, and one that replaces the slot map while they run. The
+ * log writer's thread gives shards to other workers meanwhile.
  *
  *   real:      epochs, workers, log writer, recovery, shards, the log directory with io_uring and
  *              its preparer thread, liburcu-qsbr
  *   stand-in:  rings of C11 atomics for rte_ring (tests/race/ring.h); a client in each worker's
  *              thread for the port
  *
- * The worker's loop is engine/lcore.c's, the life of a node that of engine/engine.c.
+ * The worker's loop is engine/lcore.c's, the life of a node that of engine/engine.c, and a move that of
+ * engine/shard_move.c.
  */
 #ifndef GIRO_TESTS_RACE_NODE_H
 #define GIRO_TESTS_RACE_NODE_H
@@ -27,11 +29,13 @@
 
 #define NODE_WORKERS 3
 #define NODE_SHARDS  6
+#define NODE_OWNED   (NODE_SHARDS - NODE_WORKERS + 1) /* by one worker, at most */
 
 enum node_order {
 	NODE_RUN,
 	NODE_DRAIN,
 	NODE_STOP,
+	NODE_PARK,
 };
 
 struct node;
@@ -50,6 +54,7 @@ struct node_thread {
 	alignas(CACHE_LINE) _Atomic bool opened; /* all accounts; writer: the thread */
 	_Atomic bool sent_all;			 /* writer: the thread */
 	_Atomic bool idle;			 /* writer: the thread, while draining */
+	_Atomic uint32_t obeyed;		 /* word of the order; writer: the thread */
 };
 
 struct node {
@@ -66,7 +71,8 @@ struct node {
 	uint64_t transfers; /* that each client sends */
 	bool resume;	    /* rows were recovered unfinished */
 
-	struct slot_map *map; /* RCU: read by workers, replaced by the publisher */
+	struct slot_map *map;	  /* RCU: read by workers, replaced by the publisher and by moves */
+	pthread_mutex_t map_lock; /* between those two */
 	pthread_t publisher;
 	uint64_t maps_published;
 
@@ -75,7 +81,15 @@ struct node {
 	uint64_t cut_epoch; /* of the last one */
 	bool cut_awaited;
 
-	alignas(CACHE_LINE) _Atomic int order; /* writer: the log writer's thread */
+	/* The log writer's thread. */
+	uint64_t moves;
+	uint64_t tries; /* times that all stood still for one */
+	uint64_t moved_ms;
+	uint32_t drain; /* word of the order that a move began with, or 0 */
+	uint32_t random;
+
+	/* Number of orders given * 4 + the order. Writer: the log writer's thread. */
+	alignas(CACHE_LINE) _Atomic uint32_t order;
 };
 
 struct shard_limits node_limits(void);

@@ -89,11 +89,13 @@ static uint64_t live(const char *path, uint64_t transfers, bool drain)
 		caught_up += node.threads[w].caught_up;
 	}
 	printf("race: %s: %" PRIu64 " rows resumed, %" PRIu64 " datagrams handed over, %" PRIu64
-	       " epochs entered by message, %" PRIu64 " slot maps, %" PRIu64 " segments\n",
+	       " epochs entered by message, %" PRIu64 " slot maps, %" PRIu64
+	       " moves of shards (all stood still %" PRIu64 " times), %" PRIu64 " segments\n",
 	       drain ? "drained" : "stopped", resumed, accepted, caught_up, node.maps_published,
-	       node.recovery.writer.counts.rolls + 1);
+	       node.moves, node.tries, node.recovery.writer.counts.rolls + 1);
 	printf("race: digests of %" PRIu64 " epochs\n", node.cuts_taken);
-	CHECK(accepted > 0 && caught_up > 0 && node.maps_published > 0 && node.cuts_taken > 0);
+	CHECK(accepted > 0 && caught_up > 0 && node.maps_published > 0 && node.moves > 0 &&
+	      node.cuts_taken > 0);
 	CHECK(!drain || resumed > 0);
 	uint64_t done = check_log(path, node.shards, drain);
 	node_end(&node);

@@ -65,6 +65,13 @@ static inline bool ring_take(struct ring *ring, void *element)
 	return true;
 }
 
+/* Neither side runs. */
+static inline bool ring_is_empty(const struct ring *ring)
+{
+	return atomic_load_explicit(&ring->head, memory_order_relaxed) ==
+	       atomic_load_explicit(&ring->tail, memory_order_relaxed);
+}
+
 static inline void ring_free(struct ring *ring)
 {
 	free(ring->elements);

@@ -76,6 +76,12 @@
 	X(UNACKNOWLEDGED_KEPT, "crash", "block that nobody was told of survived")            \
 	X(BLOCKS_LOST, "crash", "blocks that nobody was told of were cut")                   \
 	X(STOPPED, "crash", "clean stop and CLOSE")                                          \
+	X(SHARDS_MOVED, "moves", "shards given to other workers")                            \
+	X(SHARDS_MOVED_HELD, "moves", "... with replies held for a commit")                  \
+	X(SHARDS_MOVED_LATE, "moves", "... with messages of finished rows on their way")     \
+	X(SHARDS_STAYED, "moves", "shards stayed: rows did not finish in time")              \
+	X(SHARDS_STOPPED, "moves", "stop in the midst of a move")                            \
+	X(HANDED_ON, "moves", "datagram handed on: its shard moved while it waited")         \
 	X(RECONFIGURED, "crash", "started with other sizes or workers")                      \
 	X(META_CONFLICT, "crash", "smaller limits than the log's refused")                   \
 	X(RECOVERED_TRYING, "recovery", "row recovered: coordinator TRYING")                 \

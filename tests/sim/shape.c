@@ -163,6 +163,11 @@ void shape_choose(struct shape *shape, struct rng *rng)
 		make_flood(shape, rng);
 }
 
+void shape_choose_moves(struct shape *shape, struct rng *rng)
+{
+	shape->move_every = swarm(rng, 50, 1000);
+}
+
 void shape_reconfigure(const struct shape *shape, struct shape_node *node, struct rng *rng)
 {
 	node->workers = range(rng, 1, smaller(node->limits.shards, SIM_WORKERS_MAX));

@@ -66,6 +66,7 @@ struct shape {
 	uint32_t jump_every;
 	uint32_t skew_every;
 	uint32_t audit_every;
+	uint32_t move_every;
 
 	/* Per mille. */
 	uint32_t crash_in_start; /* of starts */
@@ -81,6 +82,9 @@ struct shape {
 };
 
 void shape_choose(struct shape *shape, struct rng *rng);
+
+/* After that, whether shards move. */
+void shape_choose_moves(struct shape *shape, struct rng *rng);
 
 /* Other sizes for the next start, as an operator might choose them. */
 void shape_reconfigure(const struct shape *shape, struct shape_node *node, struct rng *rng);

@@ -140,6 +140,8 @@ static void inject(struct sim *sim)
 		pause_thread(sim);
 	if (rng_once_in(rng, shape->audit_every))
 		sim_audit_live(sim);
+	if (rng_once_in(&sim->move_rng, shape->move_every))
+		sim_node_move(&sim->node);
 	if (rng_once_in(rng, shape->stop_every) && !sim->node.draining)
 		sim_node_stop(&sim->node);
 	if (rng_once_in(rng, shape->crash_every) || sim->step == sim->node.crash_step)
@@ -243,6 +245,8 @@ uint64_t sim_run(struct sim *sim, uint64_t seed, uint32_t steps, struct reach *r
 	sim->reach = reach;
 	rng_seed(&sim->rng, seed);
 	shape_choose(&sim->shape, &sim->rng);
+	rng_seed(&sim->move_rng, ~seed);
+	shape_choose_moves(&sim->shape, &sim->move_rng);
 	if (steps != 0)
 		sim->shape.steps = steps;
 	sim_disk_init(&sim->disk, sim, sim->shape.segment_bytes);

@@ -35,6 +35,7 @@
 struct sim {
 	uint64_t seed;
 	struct rng rng;
+	struct rng move_rng; /* of its own: without moves a seed is what it was */
 	struct shape shape;
 	struct reach *reach;
 	uint64_t step;

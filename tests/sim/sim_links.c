@@ -7,6 +7,19 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
+static void make_ring(struct sim_links *links, uint32_t from, uint32_t to)
+{
+	struct sim_node *node = &links->sim->node;
+	struct sim_ring *ring = &links->rings[from][to];
+
+	*ring = (struct sim_ring){
+	    .size = worker_messages_max(sim_node_shards(node, from), sim_node_shards(node, to),
+					&node->config.limits),
+	};
+	ring->messages = malloc(ring->size * sizeof(ring->messages[0]));
+	CHECK(ring->messages != NULL);
+}
+
 void links_open(struct sim_links *links, struct sim *sim)
 {
 	const struct shape_node *config = &sim->node.config;
@@ -16,15 +29,53 @@ void links_open(struct sim_links *links, struct sim *sim)
 	for (uint32_t to = 0; to < config->workers; to++) {
 		links->bag[to] = malloc(LINK_BAG_MAX * sizeof(struct sim_flying));
 		CHECK(links->bag[to] != NULL);
-		for (uint32_t from = 0; from < config->workers; from++) {
-			struct sim_ring *ring = &links->rings[from][to];
-			ring->size =
-			    worker_messages_max(sim_node_shards(&sim->node, from),
-						sim_node_shards(&sim->node, to), &config->limits);
-			ring->messages = malloc(ring->size * sizeof(ring->messages[0]));
-			CHECK(ring->messages != NULL);
+		for (uint32_t from = 0; from < config->workers; from++)
+			make_ring(links, from, to);
+	}
+}
+
+bool links_are_quiet(const struct sim_links *links)
+{
+	for (uint32_t to = 0; to < SIM_WORKERS_MAX; to++) {
+		for (uint32_t from = 0; from < SIM_WORKERS_MAX; from++) {
+			if (links->rings[from][to].count > 0)
+				return false;
 		}
 	}
+	return true;
+}
+
+static uint64_t move_flying(struct sim_links *links)
+{
+	static struct sim_flying all[SIM_WORKERS_MAX * LINK_BAG_MAX];
+	uint64_t count = 0;
+
+	for (uint32_t to = 0; to < links->sim->node.config.workers; to++) {
+		memcpy(&all[count], links->bag[to], links->bag_count[to] * sizeof(all[0]));
+		count += links->bag_count[to];
+		links->bag_count[to] = 0;
+	}
+	for (uint64_t i = 0; i < count; i++) {
+		uint32_t to = links->sim->node.map.worker[all[i].message.to];
+		if (links->bag_count[to] < LINK_BAG_MAX)
+			links->bag[to][links->bag_count[to]++] = all[i];
+		else
+			reach(links->sim, REACH_LINK_LOST);
+	}
+	return count;
+}
+
+uint64_t links_follow(struct sim_links *links)
+{
+	uint32_t workers = links->sim->node.config.workers;
+
+	for (uint32_t to = 0; to < workers; to++) {
+		for (uint32_t from = 0; from < workers; from++) {
+			free(links->rings[from][to].messages);
+			make_ring(links, from, to);
+		}
+	}
+	return move_flying(links);
 }
 
 uint64_t links_close(struct sim_links *links)

@@ -48,6 +48,13 @@ struct sim_links {
 /* For a node that starts. */
 void links_open(struct sim_links *links, struct sim *sim);
 
+/* No messages but those of finished rows are under way, and of these none in a ring. */
+bool links_are_quiet(const struct sim_links *links);
+
+/* Shards have other workers: rings of other sizes, and what flies goes where its shard is. Returns how
+ * many messages fly. */
+uint64_t links_follow(struct sim_links *links);
+
 /* All that is under way is gone. Returns how many messages. */
 uint64_t links_close(struct sim_links *links);
 

@@ -177,6 +177,12 @@ static void poll_handover(struct sim_node *node, uint32_t w)
 
 	for (uint32_t i = 0; i < node->config.burst && queue->count > 0; i++) {
 		struct sim_packet *packet = pop(queue);
+		uint32_t owner = node->map.worker[packet->shard];
+		if (owner != w) {
+			reach(node->sim, REACH_HANDED_ON);
+			push(&node->handover[owner], packet);
+			continue;
+		}
 		worker_accept(node->workers[w], packet->shard, packet, packet->bytes);
 	}
 }
@@ -215,7 +221,7 @@ static void turn(struct sim_node *node, uint32_t w)
 	struct worker *worker = node->workers[w];
 
 	worker_set_map(worker, &node->map);
-	worker->draining = node->draining;
+	worker->draining = node->draining || node->moving;
 	resend(node, w);
 	uint64_t epoch = worker->epoch;
 	worker_turn(worker);
@@ -266,6 +272,9 @@ bool sim_node_is_idle(const struct sim_node *node)
 void sim_node_stop(struct sim_node *node)
 {
 	trace("stop: no new work is taken");
+	if (node->moving)
+		reach(node->sim, REACH_SHARDS_STOPPED);
+	node->moving = false;
 	node->draining = true;
 	node->drain_end = node->sim->step + DRAIN_STEPS;
 }
@@ -328,6 +337,8 @@ void sim_node_writer(struct sim_node *node)
 		reach(sim, REACH_LOG_FULL);
 	if (!epoch_can_open(&node->clock))
 		reach(sim, REACH_CLOCK_FULL);
+	if (node->moving && sim->nested == 0)
+		sim_node_move_step(node);
 	if (node->draining && sim->nested == 0 &&
 	    (sim_node_is_idle(node) || sim->step >= node->drain_end))
 		stop_now(node);

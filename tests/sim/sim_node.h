@@ -34,8 +34,11 @@ struct sim_queue {
 struct sim_node {
 	struct sim *sim;
 	bool up;
-	bool draining;	     /* finishes what is under way, then stops */
-	bool failed;	     /* the log failed: stops at the next chance */
+	bool draining;	   /* finishes what is under way, then stops */
+	bool failed;	   /* the log failed: stops at the next chance */
+	bool moving;	   /* takes no new work until shards can move to `owner` */
+	uint64_t move_end; /* step at which they stay where they are */
+	uint8_t owner[SHARDS_MAX];
 	uint64_t drain_end;  /* step at which it stops, finished or not */
 	uint64_t start_us;   /* not up before */
 	uint64_t crash_step; /* a crash soon after the last one; zero: none */
@@ -70,9 +73,11 @@ void sim_node_free(struct sim_node *node);
 /* Shards of a worker. */
 static inline uint32_t sim_node_shards(const struct sim_node *node, uint32_t worker)
 {
-	uint32_t shards = node->config.limits.shards;
+	uint32_t shards = 0;
 
-	return shards / node->config.workers + (worker < shards % node->config.workers);
+	for (uint32_t i = 0; i < node->config.limits.shards; i++)
+		shards += node->map.worker[i] == worker;
+	return shards;
 }
 
 /* Empty shards for `limits`. */
@@ -92,6 +97,12 @@ void sim_node_crash(struct sim_node *node);
 
 /* Begins a clean stop. */
 void sim_node_stop(struct sim_node *node);
+
+/* Begins to give shards to other workers. */
+void sim_node_move(struct sim_node *node);
+
+/* The end of that, one way or the other; between the workers' turns. sim_move.c */
+void sim_node_move_step(struct sim_node *node);
 
 /* A datagram arrives at the node, which takes the packet. */
 void sim_node_receive(struct sim_node *node, struct sim_packet *packet);

@@ -77,6 +77,7 @@ void sim_node_discard(struct sim_node *node)
 	sim_node_free_shards(node->shard_memory, node->shards);
 	node->up = false;
 	node->draining = false;
+	node->moving = false;
 	node->failed = false;
 	node->start_us = sim->now_us + rng_below(&sim->rng, sim->shape.step_us * 50);
 }
@@ -250,6 +251,7 @@ static void make_workers(struct sim_node *node)
 		const struct worker_config config = {
 		    .index = w,
 		    .requests = node->config.requests,
+		    .shards_max = node->config.limits.shards - node->config.workers + 1,
 		    .clock = &node->clock,
 		    .sink = {node, sim_node_sink.messages, sim_node_sink.replies},
 		    .log_id = node->recovery.log_id,
@@ -257,7 +259,7 @@ static void make_workers(struct sim_node *node)
 		};
 		for (uint32_t i = w; i < node->config.limits.shards; i += node->config.workers)
 			own[count++] = node->shards[i];
-		node->worker_memory[w] = zeroed(worker_bytes(count, config.requests));
+		node->worker_memory[w] = zeroed(worker_bytes(config.shards_max, config.requests));
 		node->workers[w] = worker_new(node->worker_memory[w], &config, own, count);
 		node->resume[w] = node->recovery.rows_pending > 0;
 		node->resend_us[w] = sim->now_us + sim->shape.resend_us;
