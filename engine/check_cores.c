@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/check.h"
+#include "engine/slot_map.h"
 #include "engine/sysfs.h"
 
 #define LIST_BYTES     128
@@ -50,6 +51,28 @@ static void check_count(struct check_report *report, const struct check_subject 
 		return;
 	}
 	check_say(report, CHECK_OK, "cores", "%u lcores on cpus %s", subject->lcores, list);
+}
+
+/* Only where the configuration says something: the default suits any number of lcores. */
+static void check_owners(struct check_report *report, const struct check_subject *subject)
+{
+	const struct engine_config *config = subject->config;
+	uint8_t owner[SHARDS_MAX];
+	char fault[SLOT_MAP_FAULT_MAX];
+
+	if (config == NULL || config->shard_workers_count == 0 || !subject->cpus_known ||
+	    subject->lcores < 2)
+		return;
+	uint32_t workers = subject->lcores - 1;
+	if (workers > config->limits.shards)
+		workers = config->limits.shards;
+	if (slot_map_owners(owner, config->shard_workers, config->shard_workers_count,
+			    config->limits.shards, workers, fault) == 0) {
+		check_say(report, CHECK_OK, "shards", "each of %u workers has some", workers);
+		return;
+	}
+	check_say(report, CHECK_FAIL, "shards", "[engine] shard_workers: %s", fault);
+	check_advise(report, "change it, or the number of lcores");
 }
 
 static void check_isolated(struct check_report *report, const struct check_subject *subject)
@@ -292,6 +315,7 @@ static void check_nodes(struct check_report *report, const struct check_subject 
 void check_cores(struct check_report *report, const struct check_subject *subject)
 {
 	check_count(report, subject);
+	check_owners(report, subject);
 	check_isolated(report, subject);
 	check_interrupts(report, subject);
 	check_governor(report, subject);

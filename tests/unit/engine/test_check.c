@@ -207,6 +207,26 @@ Test(check, lcores)
 	machine_assert_said(&machine, "warn", "cores", "4 lcores share cpus 2-3");
 }
 
+Test(check, workers_of_shards)
+{
+	static struct engine_config owned = {
+	    .limits = {.shards = 3}, .shard_workers = {0, 1, 0}, .shard_workers_count = 3};
+
+	use_cpus("1-3");
+	subject.config = &owned;
+	look();
+	machine_assert_said(&machine, "ok", "shards", "each of 2 workers has some");
+	subject.lcores = 4;
+	look();
+	machine_assert_said(&machine, "FAIL", "shards", "worker 2 of 3 has no shard");
+	subject.lcores = 2;
+	look();
+	machine_assert_said(&machine, "FAIL", "shards", "shard 1 is given to worker 1");
+	owned.shard_workers_count = 0;
+	look();
+	cr_assert_null(strstr(machine_said(&machine), "shard_workers"));
+}
+
 Test(check, a_partition_has_its_disks_queue)
 {
 	machine_put(&machine, "/sys/dev/block/8:1/partition", "1");
