@@ -200,7 +200,7 @@ def worker_stopped(running):
 
     tasks = pathlib.Path(f"/proc/{running.process.pid}/task")
     thread = next(int(task.name) for task in tasks.iterdir()
-                  if (task / "comm").read_text().startswith("lcore-worker"))
+                  if "-worker-" in (task / "comm").read_text())
     ptrace(seize)
     ptrace(interrupt)
     os.waitpid(thread, wait_all)

@@ -35,7 +35,7 @@
 #define WRITES	      3
 #define PUBLISH_NS    20000000
 #define MOVE_MS	      20
-#define MOVES_MAX     8 /* so that work is under way when a life ends */
+#define MOVES_MAX     8
 #define NAP_NS	      20000
 #define UDP_PORT      7400
 
@@ -205,7 +205,8 @@ static bool poll_client(struct node_thread *thread)
 		atomic_store_explicit(&thread->opened, true, memory_order_relaxed);
 	if (!all(thread->node, offsetof(struct node_thread, opened)))
 		return false;
-	while (client->free_count > 0 && thread->sent < thread->node->transfers &&
+	while (client->free_count > 0 &&
+	       (thread->node->goes_on || thread->sent < thread->node->transfers) &&
 	       worker_has_room(thread->worker, CLIENT_RECORDS)) {
 		uint32_t shard = thread->index + NODE_WORKERS * client_random(client, 2);
 		if (client_random(client, 8) == 0)
@@ -534,6 +535,7 @@ static void close_log(struct node *node)
 
 void node_run(struct node *node, bool drain)
 {
+	node->goes_on = !drain;
 	for (uint32_t w = 0; w < NODE_WORKERS; w++)
 		CHECK(pthread_create(&node->threads[w].thread, NULL, worker_main,
 				     &node->threads[w]) == 0);

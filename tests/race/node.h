@@ -69,6 +69,7 @@ struct node {
 	struct ring handover[NODE_WORKERS][NODE_WORKERS];
 	struct node_thread threads[NODE_WORKERS];
 	uint64_t transfers; /* that each client sends */
+	bool goes_on;	    /* clients send more than that: work is under way when the life ends */
 	bool resume;	    /* rows were recovered unfinished */
 
 	struct slot_map *map;	  /* RCU: read by workers, replaced by the publisher and by moves */
