@@ -208,7 +208,9 @@ static void reload(struct control *control)
 		return;
 	}
 	unsigned changes = config_differences(&control->config, &config, log_change, NULL);
-	publish_limits(control, &config.clients);
+	/* Waits until every worker has seen them: not for nothing. */
+	if (memcmp(&config.clients, &control->config.clients, sizeof(config.clients)) != 0)
+		publish_limits(control, &config.clients);
 	control->config.clients = config.clients;
 	if (move_shards(control, owner)) {
 		memcpy(control->config.shard_workers, config.shard_workers,
