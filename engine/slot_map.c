@@ -30,7 +30,7 @@ int slot_map_owners(uint8_t owner[SHARDS_MAX], const uint8_t *list, uint32_t cou
 	}
 	memset(owner, 0, SHARDS_MAX);
 	for (uint32_t shard = 0; shard < shards; shard++) {
-		owner[shard] = count != 0 ? list[shard] : (uint8_t)(shard % workers);
+		owner[shard] = (uint8_t)(count != 0 ? list[shard] : shard % workers);
 		if (owner[shard] >= workers) {
 			snprintf(fault, SLOT_MAP_FAULT_MAX,
 				 "shard %" PRIu32
