@@ -25,9 +25,9 @@ HOT_OBJECTS = ("engine/*dpdk.a.p/lcore.c.o", "engine/*core.a.p/worker.c.o",
 COLD = re.compile(r"_(init|new|open|close|describe|stats|start|steer)$")
 # DPDK counts the owners of an mbuf in 16 bits, and giro has nothing of that width.
 MBUF_OWNERS = "lock subw"
-# What a worker may ask of the kernel: the driver's receive and transmit, and the idle policy's naps
-# (one that strace interrupted is restarted).
-ALLOWED_CALLS = {"clock_nanosleep", "poll", "sendto", "restart_syscall"}
+# What a worker may ask of the kernel: the driver's receive and transmit, and the idle policy's rests after
+# a turn without work (one that strace interrupted is restarted).
+ALLOWED_CALLS = {"sched_yield", "clock_nanosleep", "poll", "sendto", "restart_syscall"}
 
 
 def transfers_for(seconds):
@@ -138,7 +138,7 @@ def hot_calls(report, seconds):
         report.note(f"strace could not trace a worker: {traced.stderr.strip()[-200:]}")
         return
     strange = {name: count for name, count in calls.items() if name not in ALLOWED_CALLS}
-    report.row("system calls of a loaded worker beyond port and nap", sum(strange.values()), "",
+    report.row("system calls of a loaded worker beyond port and rest", sum(strange.values()), "",
                target=0, lower_is_better=True, calls=calls,
                shown=", ".join(f"{name} {count}" for name, count in calls.items()))
 

@@ -55,9 +55,10 @@ def batches(report, seconds):
                 target = TARGETS.get(what) if accounts == 1000000 else None
                 measure(report, process, name, 1500, accounts, seconds, echoes, batch=batch,
                         series=f"batch-{accounts}", target=target)
-        with ground.running_engine(2, 9000, accounts) as process:
+        mtu = ground.mtu_max()
+        with ground.running_engine(2, mtu, accounts) as process:
             measure(report, process,
-                    f"batch full, MTU 9000, {thousands(accounts)} accounts, 2 shards", 9000,
+                    f"batch full, MTU {mtu}, {thousands(accounts)} accounts, 2 shards", mtu,
                     accounts, seconds, {}, series=f"batch-{accounts}")
 
 
