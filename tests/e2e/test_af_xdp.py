@@ -3,21 +3,17 @@
 
 import contextlib
 import json
-import signal
 import subprocess
 
-import attacks
 import network
 from client import Client
 from engine import Engine
 from test_check import check, verdicts
-from test_hostile import Link, LOST, report
+from test_hostile import Link, lose_frames
 
 PMD = "net_af_xdp"
 # What a page holds beside the heads of a frame.
 MTU_MAX = 3302
-# More than the XDP socket holds.
-RING_FRAMES = 10000
 
 
 def skipped():
@@ -84,17 +80,7 @@ def test_af_xdp_frames_lost_in_the_kernel_are_counted(row):
     if skipped():
         return
     with engine_at(1500) as engine, Client() as client, Link(client) as link:
-        attacker = attacks.Attacker(link.engine_mac, link.mac)
-        engine.process.send_signal(signal.SIGSTOP)
-        echo = attacker.icmp(type=0)
-        for _ in range(RING_FRAMES):
-            link.raw.send(echo)
-        engine.process.send_signal(signal.SIGCONT)
-        client.refresh()
-        engine.stop()
-        dropped, _ = report(engine)
-        assert dropped[LOST] > 0 and dropped[attacks.ICMP_TYPE] > 0, dropped
-        assert dropped[LOST] + dropped[attacks.ICMP_TYPE] == RING_FRAMES, dropped
+        lose_frames(engine, client, link)
 
 
 def test_af_xdp_mtu(row):

@@ -296,17 +296,23 @@ def test_floods(row):
         engine.verify()
 
 
+def lose_frames(engine, client, link):
+    """Stops the engine, which polls nothing then: the kernel drops what its ring cannot hold, and
+    the engine counts it."""
+    attacker = attacks.Attacker(link.engine_mac, link.mac)
+    engine.process.send_signal(signal.SIGSTOP)
+    echo = attacker.icmp(type=0)
+    for _ in range(RING_FRAMES):
+        link.raw.send(echo)
+    engine.process.send_signal(signal.SIGCONT)
+    client.refresh()
+    engine.stop()
+    dropped, _ = report(engine)
+    assert dropped[LOST] > 0 and dropped[attacks.ICMP_TYPE] > 0, dropped
+    assert dropped[LOST] + dropped[attacks.ICMP_TYPE] == RING_FRAMES, dropped
+
+
 def test_lost_below_the_engine(row):
     """A thread that gets no CPU polls nothing; the kernel drops what its ring cannot hold."""
     with Engine() as engine, Client() as client, Link(client) as link:
-        attacker = attacks.Attacker(link.engine_mac, link.mac)
-        engine.process.send_signal(signal.SIGSTOP)
-        echo = attacker.icmp(type=0)
-        for _ in range(RING_FRAMES):
-            link.raw.send(echo)
-        engine.process.send_signal(signal.SIGCONT)
-        client.refresh()
-        engine.stop()
-        dropped, _ = report(engine)
-        assert dropped[LOST] > 0 and dropped[attacks.ICMP_TYPE] > 0, dropped
-        assert dropped[LOST] + dropped[attacks.ICMP_TYPE] == RING_FRAMES, dropped
+        lose_frames(engine, client, link)

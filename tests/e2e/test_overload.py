@@ -94,6 +94,25 @@ def pour(sockets, requests, port, times):
     return child
 
 
+def pay_beside(child, client, issuer, wallet, meanwhile=lambda: None):
+    """Pays one transfer after the other, none of which may be refused, until the child has ended.
+    Returns how many."""
+    paid = 0
+    ended = False
+    try:
+        while not ended or paid == 0:
+            status = client.transfer(client.new_id(), issuer, wallet, 1, retry_busy=False)
+            assert status == "OK", f"{status} after {paid} transfers"
+            paid += 1
+            meanwhile()
+            ended = ended or os.waitpid(child, os.WNOHANG)[0] == child
+    except BaseException:
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+        raise
+    return paid
+
+
 def test_overload(row):
     with Engine(engine_shards=1, engine_requests=REQUESTS) as engine, Client() as client:
         udp = another_source(client.udp)
@@ -105,19 +124,7 @@ def test_overload(row):
         seen = collections.Counter()
         with row("a modest client is never refused while a greedy one pours"):
             child = pour([udp], requests, client.info.port[0], TIMES)
-            paid = 0
-            ended = False
-            try:
-                while not ended or paid == 0:
-                    status = client.transfer(client.new_id(), issuer, mine, 1, retry_busy=False)
-                    assert status == "OK", f"{status} after {paid} transfers"
-                    paid += 1
-                    collect(udp, seen)
-                    ended = ended or os.waitpid(child, os.WNOHANG)[0] == child
-            except BaseException:
-                if not ended:
-                    os.kill(child, signal.SIGKILL)
-                raise
+            paid = pay_beside(child, client, issuer, mine, lambda: collect(udp, seen))
             assert client.lookup(mine).balance == paid
         with row("what the engine has no room for is refused as BUSY, with a hint when to retry"):
             client.refresh()
@@ -172,18 +179,7 @@ def test_many_ports_are_one_host(row):
         requests = make_requests(client, issuer, wallets)
         with row("a modest client is never refused while another host pours from every port"):
             child = pour(sockets, requests, client.info.port[0], TIMES)
-            paid = 0
-            ended = False
-            try:
-                while not ended or paid == 0:
-                    status = client.transfer(client.new_id(), issuer, mine, 1, retry_busy=False)
-                    assert status == "OK", f"{status} after {paid} transfers"
-                    paid += 1
-                    ended = ended or os.waitpid(child, os.WNOHANG)[0] == child
-            except BaseException:
-                if not ended:
-                    os.kill(child, signal.SIGKILL)
-                raise
+            paid = pay_beside(child, client, issuer, mine)
             assert client.lookup(mine).balance == paid
         with row("the host was refused meanwhile"):
             engine.stop()
