@@ -293,7 +293,8 @@ static void settle_lane(void *context, uint32_t lane)
 	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
 }
 
-/* One lane for each worker: both have shards w, w + workers, ... */
+/* One lane for each worker. A lane plays shards w, w + workers, ..., which are the worker's unless
+ * shard_workers says otherwise. */
 static void open_lanes(struct engine *engine)
 {
 	lanes_open(&engine->lanes, engine->workers, settle_lane, engine);
