@@ -102,7 +102,7 @@ static bool take_lines(struct loop *loop)
 	}
 	loop->used -= at;
 	memmove(loop->input, loop->input + at, loop->used);
-	if (loop->used == sizeof(loop->input)) {
+	if (room && loop->used == sizeof(loop->input)) {
 		fprintf(stderr, "loop: a line is too long\n");
 		exit(EXIT_FAILURE);
 	}

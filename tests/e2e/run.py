@@ -14,6 +14,7 @@ import inspect
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -40,6 +41,8 @@ class Cases:
         print(f"{'FAIL' if error else 'PASS'} e2e: {self.name}{case} ({seconds:.1f} s)")
         if error:
             text = "".join(traceback.format_exception(error)).rstrip()
+            if isinstance(error, subprocess.CalledProcessError):
+                text += f"\nstderr: {(error.stderr or '').rstrip()}"
             print("     " + text.replace("\n", "\n     "))
         sys.stdout.flush()
 

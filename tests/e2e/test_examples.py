@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The example clients, as they are, against a real engine."""
 
+import array
+import fcntl
+import os
+import signal
+import subprocess
 import sys
+import termios
+import threading
+import time
 
 import network
 from client import Client
-from engine import Engine
+from engine import Engine, wait_until
 
+INPUT_BYTES = 4096  # what loop.c reads at a time
 EXAMPLES = network.ROOT / "client/examples"
 SERVER = f"{network.ENGINE_ADDRESS}:{network.UDP_PORT}"
 
@@ -68,6 +77,57 @@ def test_event_loop(row):
         engine.stop()
         engine.verify()
         assert engine.balances() == {1: -25000, 1001: 3750, 1002: 21250}
+
+
+def test_event_loop_full(row):
+    """An engine that is silent until libgiro has no room, and lines that each fill loop.c's input:
+    it has no room then at the first line of a full input."""
+    with Engine() as engine:
+        network.in_client(program("pay"), SERVER)
+        loop = network.start_in_client(program("loop"), SERVER, stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with row("loop: no room for the first line of a full input: it waits, and takes it later"):
+            loop.stdin.write("- 1 1002 1 1\n")
+            loop.stdin.flush()
+            assert loop.stdout.readline().split()[1] == "OK"
+            line = "- 1 1002 1 "
+            line += "1\n".rjust(INPUT_BYTES - len(line), "0")
+            engine.process.send_signal(signal.SIGSTOP)
+            told = []
+            threads = [threading.Thread(target=pour, args=(loop.stdin, line, 20000)),
+                       threading.Thread(target=lambda: told.extend(loop.stdout))]
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: stuck(loop), 60, "the example to stop reading")
+            engine.process.send_signal(signal.SIGCONT)
+            for thread in threads:
+                thread.join(60)
+            assert loop.wait(60) == 0, loop.stderr.read()
+            assert [text.split()[1] for text in told] == ["OK"] * 20000
+        engine.stop()
+        engine.verify()
+
+
+def pour(pipe, line, count):
+    try:
+        for _ in range(count):
+            pipe.write(line)
+        pipe.close()
+    except BrokenPipeError:
+        pass  # the exit status of the reader tells why
+
+
+def stuck(process):
+    """It has ended, or its input is full at each of ten looks."""
+    for _ in range(10):
+        if process.poll() is not None:
+            return True
+        waiting = array.array("i", [0])
+        fcntl.ioctl(process.stdin, termios.FIONREAD, waiting)
+        if waiting[0] < fcntl.fcntl(process.stdin, fcntl.F_GETPIPE_SZ):
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def uuid_text(number):
