@@ -379,6 +379,12 @@ class Client:
             self.windows[flight.shard].in_flight -= 1
             flight.due = None
 
+    def _forget(self, flight):
+        if flight.due is None:
+            self.ready[flight.shard].remove(flight)
+        self._unsend(flight)
+        del self.flights[flight.request_id]
+
     def _step(self, until):
         """One round: what had no answer in time, what may be sent, what has arrived. Waits for a
         datagram up to `until`."""
@@ -394,9 +400,7 @@ class Client:
                 self._map_is_old()  # the engine may be back, with other ports
         for shard, ready in self.ready.items():
             while ready and self.windows[shard].in_flight < self.windows[shard].size:
-                flight = ready.popleft()
-                if flight.request_id in self.flights:
-                    self._send(flight, now)
+                self._send(ready.popleft(), now)
         until = min([until] + [each.due for each in self.flights.values() if each.due])
         if select.select([self.udp], [], [], max(0, until - time.monotonic()))[0]:
             self._receive()
@@ -417,8 +421,7 @@ class Client:
             now = time.monotonic()
             if flight.due is not None:
                 self.windows[flight.shard].answered(now - flight.first_sent, flight.repeats > 0)
-            self._unsend(flight)
-            del self.flights[flight.request_id]
+            self._forget(flight)
             if reply.map_version != self.map_version and flight.kind != INFO:
                 self._map_is_old()
             flight.take(reply)
@@ -486,8 +489,7 @@ class Client:
                               functools.partial(take, batch, shard))
             self._step(min([deadline] + [when for when, _ in later[:1]]))
         for flight in [each for each in self.flights.values() if each.kind != INFO]:
-            self._unsend(flight)
-            del self.flights[flight.request_id]
+            self._forget(flight)
         return results
 
 

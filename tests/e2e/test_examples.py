@@ -136,6 +136,21 @@ def uuid_text(number):
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
+class LateSocket:
+    """A socket that gives nothing for so many seconds, though it has something."""
+
+    def __init__(self, udp, seconds):
+        self.udp, self.until = udp, time.monotonic() + seconds
+
+    def __getattr__(self, name):
+        return getattr(self.udp, name)
+
+    def recvfrom(self, size):
+        if time.monotonic() < self.until:
+            raise BlockingIOError
+        return self.udp.recvfrom(size)
+
+
 def test_python(row):
     giro = python_module()
     with Engine() as engine:
@@ -178,6 +193,12 @@ def test_python(row):
                                        for n in range(3000)])
             assert statuses == ["OK"] * 3000, set(statuses)
             assert bank.next_id - before < 400, bank.next_id - before
+        with row("giro.py: answers that come late, all at once"), \
+                network.client_namespace(), giro.Client(network.ENGINE_ADDRESS) as bank:
+            bank.udp = LateSocket(bank.udp, 0.5)
+            statuses = bank.transfers([giro.Transfer(giro.new_id(), 1, 3001, 1, 1)
+                                       for n in range(3000)])
+            assert statuses == ["OK"] * 3000, set(statuses)
         with row("giro.py: nothing answers, then the same id finds out"), \
                 network.client_namespace(), giro.Client(network.ENGINE_ADDRESS, timeout=1) as bank:
             engine.kill()
