@@ -259,6 +259,22 @@ static void check_siblings(struct check_report *report, const struct check_subje
 	}
 }
 
+/* Linux schedules the threads of a session (setsid) as one group against each thread of the kernel's
+ * own, such as those which end durable writes of files. */
+static void check_autogroup(struct check_report *report, const struct check_subject *subject)
+{
+	if (sysfs_number(subject->root, 0, "/proc/sys/kernel/sched_autogroup_enabled") == 0) {
+		check_say(report, CHECK_OK, "autogroup", "off: threads are scheduled one by one");
+		return;
+	}
+	check_say(report, CHECK_WARN, "autogroup",
+		  "on: the threads of a session share their CPUs with the kernel's as one");
+	check_advise(report,
+		     "where CPUs are shared this adds milliseconds to the slowest replies, and "
+		     "other work of the same session can hold up the log for seconds");
+	check_command(report, "sysctl -w kernel.sched_autogroup_enabled=0");
+}
+
 /* Cores, the port, and the pages that tables will lie in. */
 static void check_nodes(struct check_report *report, const struct check_subject *subject)
 {
@@ -321,6 +337,7 @@ void check_cores(struct check_report *report, const struct check_subject *subjec
 	check_governor(report, subject);
 	check_turbo(report, subject);
 	check_siblings(report, subject);
+	check_autogroup(report, subject);
 	check_nodes(report, subject);
 }
 

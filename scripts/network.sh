@@ -15,6 +15,11 @@
 #
 # GIRO_PMD is the driver of the engine's end: net_af_packet (the default) or net_af_xdp.
 #
+# While any NAME is up, the kernel schedules threads one by one rather than by session
+# (kernel.sched_autogroup_enabled): else the threads of engine, client and whoever started them are one
+# group against each thread of the kernel's own that ends a durable write, and can keep it waiting for
+# seconds.
+#
 # What a NAME holds is written under /run/giro/NAME: who owns it, and how many huge pages it added to
 # the kernel's pool. A NAME made by a script that was killed is found by its dead owner and removed
 # at the next start (network_sweep). All functions need root; they print errors and return non-zero.
@@ -98,6 +103,7 @@ network_up_unlocked() {
 	ip -n "$client" address add "$NETWORK_CLIENT_ADDRESS/$NETWORK_PREFIX" dev client
 	ip -n "$engine" link set engine up
 	ip -n "$client" link set client up
+	autogroup_off
 }
 
 network_set_mtu() {
@@ -128,6 +134,24 @@ network_down_unlocked() {
 	hugepages_give_back "$name"
 	scratch_remove "/var/tmp/$name"
 	rm -rf "/var/run/dpdk/$name" "/var/run/dpdk/$name"-* "${NETWORK_STATE:?}/$name"
+	autogroup_restore
+}
+
+AUTOGROUP=/proc/sys/kernel/sched_autogroup_enabled
+
+autogroup_off() {
+	[[ -w $AUTOGROUP && $(<$AUTOGROUP) == 1 ]] || return 0
+	if echo 0 2>/dev/null >$AUTOGROUP; then
+		touch "$NETWORK_STATE/autogroup"
+	fi
+}
+
+# Once no NAME is left.
+autogroup_restore() {
+	[[ -e $NETWORK_STATE/autogroup ]] || return 0
+	[[ -z $(compgen -G "$NETWORK_STATE/giro-*/owner") ]] || return 0
+	echo 1 >$AUTOGROUP
+	rm -f "$NETWORK_STATE/autogroup"
 }
 
 # Removes whatever belonged to scripts that are dead. Called at the start of each script.

@@ -37,8 +37,8 @@ def test_check(row):
         said = verdicts(done)
         assert done.returncode in (0, 1), (done.returncode, done.stdout, done.stderr)
         for name in ("versions", "io_uring", "configuration", "hugepages", "cores",
-                     "isolated cpus", "irq affinity", "governor", "turbo", "smt siblings", "numa",
-                     "clock source", "clock sync", "log path", "file system", "log space",
+                     "isolated cpus", "irq affinity", "governor", "turbo", "smt siblings", "autogroup",
+                     "numa", "clock source", "clock sync", "log path", "file system", "log space",
                      "log extents", "log device", "poll queues", "dsync latency", "port", "queues",
                      "offloads", "mtu", "descriptors", "link", "kernel address"):
             assert name in said, f"nothing on {name}:\n{done.stdout}"

@@ -51,6 +51,7 @@ static void begin(void)
 	machine_put(&machine, "/sys/devices/system/cpu/intel_pstate/no_turbo", "1");
 	machine_put(&machine, "/sys/devices/system/clocksource/clocksource0/current_clocksource",
 		    "tsc");
+	machine_put(&machine, "/proc/sys/kernel/sched_autogroup_enabled", "0");
 	machine_put(&machine, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "1024");
 	machine_put(&machine, "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "512");
 	machine_put(&machine, "/sys/dev/block/259:0/uevent", "DEVNAME=nvme0n1");
@@ -82,7 +83,7 @@ Test(check, a_good_machine_is_good)
 	look();
 	cr_assert(machine.report.counts[CHECK_WARN] == 0 && machine.report.counts[CHECK_FAIL] == 0,
 		  "%s", machine_said(&machine));
-	cr_assert(machine.report.counts[CHECK_OK] >= 13);
+	cr_assert(machine.report.counts[CHECK_OK] >= 14);
 	cr_assert_eq(machine.report.commands, 0);
 	cr_assert_eq(check_end(&machine.report), 0);
 	machine_assert_said(&machine, "ok", "turbo", "off");
@@ -113,6 +114,8 @@ static const struct wrong wrongs[] = {
      "with cpus 6", "echo 0 >/sys/devices/system/cpu/cpu6/online"},
     {"/sys/devices/system/cpu/cpu2/topology/thread_siblings_list", "2-3", "warn", "smt siblings",
      "1 cpus of the engine", NULL},
+    {"/proc/sys/kernel/sched_autogroup_enabled", "1", "warn", "autogroup", "of a session",
+     "sysctl -w kernel.sched_autogroup_enabled=0"},
     {"/sys/devices/system/node/node0/cpulist", "0-2", "warn", "numa", "on 1 nodes", NULL},
     {"/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet", "warn",
      "clock source", "hpet", NULL},
