@@ -54,11 +54,13 @@ network_locked() {
 	return $status
 }
 
-# Start time of a process in clock ticks: together with the id it names a process for ever.
+# Start time of a process in clock ticks: together with the id it names a process for ever. None of
+# a process that is dead, though nobody has asked for its status yet.
 process_start_time() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
 	stat=${stat##*) } # the command's name may hold spaces
+	[[ $stat != Z* ]] || return 1
 	awk '{ print $20 }' <<<"$stat"
 }
 
