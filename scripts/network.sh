@@ -143,9 +143,8 @@ AUTOGROUP=/proc/sys/kernel/sched_autogroup_enabled
 
 autogroup_off() {
 	[[ -w $AUTOGROUP && $(<$AUTOGROUP) == 1 ]] || return 0
-	if echo 0 2>/dev/null >$AUTOGROUP; then
-		touch "$NETWORK_STATE/autogroup"
-	fi
+	touch "$NETWORK_STATE/autogroup" # first: a kill in between must not leave it off
+	echo 0 >$AUTOGROUP || echo "autogroup stays on: expect slower replies" >&2
 }
 
 # Once no NAME is left.

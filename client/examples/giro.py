@@ -473,23 +473,25 @@ class Client:
         for i, record in enumerate(records):
             fresh[self._shard(kind, record)].append(i)
         decided, deadline = left, time.monotonic() + self.timeout
-        while left:
-            now = time.monotonic()
-            if left < decided:
-                decided, deadline = left, now + self.timeout
-            if now >= deadline:
-                break
-            while later and later[0][0] <= now:
-                i = heapq.heappop(later)[1]
-                fresh[self._shard(kind, records[i])].append(i)
-            for shard, queue in fresh.items():
-                while queue and self._room(shard):
-                    batch = [queue.popleft() for _ in range(min(most, len(queue)))]
-                    self._fly(kind, shard, [records[i] for i in batch],
-                              functools.partial(take, batch, shard))
-            self._step(min([deadline] + [when for when, _ in later[:1]]))
-        for flight in [each for each in self.flights.values() if each.kind != INFO]:
-            self._forget(flight)
+        try:
+            while left:
+                now = time.monotonic()
+                if left < decided:
+                    decided, deadline = left, now + self.timeout
+                if now >= deadline:
+                    break
+                while later and later[0][0] <= now:
+                    i = heapq.heappop(later)[1]
+                    fresh[self._shard(kind, records[i])].append(i)
+                for shard, queue in fresh.items():
+                    while queue and self._room(shard):
+                        batch = [queue.popleft() for _ in range(min(most, len(queue)))]
+                        self._fly(kind, shard, [records[i] for i in batch],
+                                  functools.partial(take, batch, shard))
+                self._step(min([deadline] + [when for when, _ in later[:1]]))
+        finally:  # also when the engine refuses: nothing of this call is sent any more
+            for flight in [each for each in self.flights.values() if each.kind != INFO]:
+                self._forget(flight)
         return results
 
 

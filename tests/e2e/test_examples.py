@@ -3,7 +3,6 @@
 
 import array
 import fcntl
-import os
 import signal
 import subprocess
 import sys

@@ -70,6 +70,26 @@ void collect(unsigned count, int64_t timeout_us)
 	}
 }
 
+void submit(unsigned count)
+{
+	memset(&tally, 0, sizeof(tally));
+	for (unsigned i = 0; i < count; i++) {
+		const struct giro_transfer record = transfer(i);
+		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
+	}
+}
+
+void complete(unsigned count)
+{
+	const double deadline = now_s() + DEADLINE_S;
+
+	while (tally.completions < count) {
+		collect(count, 1000);
+		cr_assert(now_s() < deadline, "%u of %u outcomes in %d s", tally.completions, count,
+			  DEADLINE_S);
+	}
+}
+
 void run(unsigned count)
 {
 	const double deadline = now_s() + DEADLINE_S;

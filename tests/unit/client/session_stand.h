@@ -39,7 +39,13 @@ struct giro_transfer transfer(uint64_t i);
 /* Takes completions of transfers with contexts below `count` into the tally. */
 void collect(unsigned count, int64_t timeout_us);
 
-/* Submits `count` transfers and waits for all their outcomes. */
+/* Submits `count` transfers, for all of which the session has room, and begins a tally of them. */
+void submit(unsigned count);
+
+/* Takes completions until all `count` transfers have one, or DEADLINE_S has passed: a failure. */
+void complete(unsigned count);
+
+/* Submits `count` transfers as there is room and waits for all their outcomes. */
 void run(unsigned count);
 
 /* Transfers of the tally that are OK. */

@@ -197,11 +197,7 @@ Test(session, waits_asleep)
 	engine.fate = lose_all;
 	start(4);
 	open_session((struct giro_options){.timeout_ms = 1500, .linger_us = 300});
-	memset(&tally, 0, sizeof(tally));
-	for (unsigned i = 0; i < 3000; i++) { /* more than the window lets go */
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
+	submit(3000); /* more than the window lets go */
 	const double before = cpu_s();
 	while (tally.completions < 3000)
 		collect(3000, -1);
@@ -248,11 +244,7 @@ Test(session, its_descriptor_drives_an_event_loop)
 	engine.fate = mixture;
 	start(4);
 	open_session((struct giro_options){.timeout_ms = 50000, .linger_us = 500});
-	memset(&tally, 0, sizeof(tally));
-	for (unsigned i = 0; i < 3000; i++) {
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
+	submit(3000);
 	collect(3000, 0);
 	while (tally.completions < 3000) {
 		struct pollfd readable = {.fd = giro_fd(giro), .events = POLLIN};
@@ -268,17 +260,10 @@ Test(session, blocking_calls_leave_other_completions_alone)
 {
 	start(2);
 	open_session((struct giro_options){0});
-	memset(&tally, 0, sizeof(tally));
-	for (unsigned i = 0; i < 100; i++) {
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
+	submit(100);
 	const struct giro_transfer record = transfer(7);
 	cr_expect(giro_transfer_wait(giro, &record) == GIRO_OK);
-	const double deadline = now_s() + DEADLINE_S;
-	while (tally.completions < 100 && now_s() < deadline)
-		collect(100, 10000);
-	cr_expect(tally.completions == 100);
+	complete(100);
 	finish();
 }
 

@@ -87,14 +87,8 @@ Test(session_faults, a_misplaced_record_alone_makes_it_read_the_map)
 	start(4);
 	open_session((struct giro_options){.timeout_ms = 50000});
 	engine.rotate = 3;
-	for (unsigned i = 0; i < 20; i++) {
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
-	memset(&tally, 0, sizeof(tally));
-	const double deadline = now_s() + DEADLINE_S;
-	while (tally.completions < 20 && now_s() < deadline)
-		collect(20, 10000);
+	submit(20);
+	complete(20);
 	cr_expect(done() == 20);
 	cr_expect(giro_statistics(giro)->records_misplaced > 0);
 	cr_expect(giro_statistics(giro)->map_refreshes > 0);
@@ -110,21 +104,14 @@ Test(session_faults, survives_a_restart_of_the_engine)
 	open_session((struct giro_options){.timeout_ms = 50000});
 	run(1000);
 	stand_in_stop(&engine);
-	memset(&tally, 0, sizeof(tally));
-	for (unsigned i = 0; i < 500; i++) {
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
+	submit(500);
 	while (giro_statistics(giro)->unreachable == 0 || giro_statistics(giro)->retransmits == 0) {
 		collect(500, 1000);
 		cr_assert(now_s() < deadline);
 	}
 	cr_expect(tally.completions == 0);
 	stand_in_start(&engine);
-	while (tally.completions < 500) {
-		collect(500, 1000);
-		cr_assert(now_s() < deadline);
-	}
+	complete(500);
 	cr_expect(done() == 500);
 	cr_expect(engine.executed == 1500);
 	cr_expect(engine.altered_repeats == 0);
@@ -139,11 +126,7 @@ Test(session_faults, survives_a_restart_with_fewer_shards_and_smaller_datagrams)
 	open_session((struct giro_options){.timeout_ms = 50000});
 	run(1000);
 	stand_in_stop(&engine);
-	memset(&tally, 0, sizeof(tally));
-	for (unsigned i = 0; i < 500; i++) {
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
+	submit(500);
 	while (giro_statistics(giro)->retransmits == 0) {
 		collect(500, 1000);
 		cr_assert(now_s() < deadline);
@@ -153,10 +136,7 @@ Test(session_faults, survives_a_restart_with_fewer_shards_and_smaller_datagrams)
 	engine.records_largest = 0;
 	engine.map_version = 2;
 	stand_in_start(&engine);
-	while (tally.completions < 500) {
-		collect(500, 1000);
-		cr_assert(now_s() < deadline);
-	}
+	complete(500);
 	cr_expect(done() == 500);
 	cr_expect(engine.executed_again == 0);
 	engine.records_largest = 0;
@@ -272,24 +252,15 @@ Test(session_faults, a_refusal_of_the_datagram_is_each_records_outcome)
 
 Test(session_faults, another_log_ends_the_session)
 {
-	const double deadline = now_s() + DEADLINE_S;
-
 	start(2);
 	open_session((struct giro_options){.timeout_ms = 50000});
 	run(100);
 	stand_in_stop(&engine);
-	memset(&tally, 0, sizeof(tally));
-	for (unsigned i = 0; i < 100; i++) {
-		const struct giro_transfer record = transfer(i);
-		cr_assert(giro_submit_transfer(giro, &record, i) == 0);
-	}
+	submit(100);
 	engine.log_id = 12;
 	engine.fate = lose_all; /* so that INFO speaks first */
 	stand_in_start(&engine);
-	while (tally.completions < 100) {
-		collect(100, 10000);
-		cr_assert(now_s() < deadline);
-	}
+	complete(100);
 	cr_expect(tally.by_outcome[GIRO_LOG_CHANGED + 16] == 100);
 	const struct giro_transfer record = transfer(0);
 	cr_expect(giro_submit_transfer(giro, &record, 0) == GIRO_LOG_CHANGED);
